@@ -1,0 +1,124 @@
+//! Between a client and the coordinator.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Epoch, NodeId};
+use crate::message::control::NodeReport;
+use crate::refusal::Refusal;
+use crate::time::UnixMs;
+use crate::view::ClusterMap;
+
+/// From a client to the coordinator. `id` is the client's own number for the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientToCoordinator {
+    /// The map now, and each new one from now on → [`CoordinatorToClient::Map`].
+    Watch,
+    /// How everything is → [`CoordinatorToClient::Status`].
+    Status {
+        /// The exchange.
+        id: u64,
+    },
+    /// The decisions after number `after`, oldest first → [`CoordinatorToClient::Events`].
+    Events {
+        /// The exchange.
+        id: u64,
+        /// 0 for all that are kept.
+        after: u64,
+        /// At most so many, the newest.
+        limit: u32,
+    },
+    /// An order → [`CoordinatorToClient::Ordered`] when it is carried out or refused.
+    Order {
+        /// The exchange.
+        id: u64,
+        /// What to do.
+        order: Order,
+    },
+}
+
+/// What an operator can order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Hand the primary role to a backup: the one named, or the one furthest ahead.
+    Switchover {
+        /// The backup, by id, name or address.
+        to: Option<String>,
+    },
+    /// Forget a node that is away for good.
+    Forget {
+        /// The node, by id, name or address.
+        node: String,
+    },
+    /// Form the first view with the nodes that are here.
+    Form {
+        /// The node whose data counts, by id, name or address; needed when several bring data.
+        from: Option<String>,
+    },
+}
+
+/// From the coordinator to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CoordinatorToClient {
+    /// The newest map.
+    Map(ClusterMap),
+    /// How everything is.
+    Status {
+        /// The exchange.
+        id: u64,
+        /// It.
+        status: ClusterStatus,
+    },
+    /// Decisions.
+    Events {
+        /// The exchange.
+        id: u64,
+        /// Oldest first.
+        events: Vec<Event>,
+    },
+    /// The end of an order.
+    Ordered {
+        /// The exchange.
+        id: u64,
+        /// What was done, in a sentence; or why nothing was.
+        result: Result<String, Refusal>,
+    },
+}
+
+/// How everything is, as the coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The map in force.
+    pub map: ClusterMap,
+    /// What the cluster waits for or suffers from, one sentence each; empty when all is well.
+    pub conditions: Vec<String>,
+    /// Every registered node.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// How one node is, as the coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node.
+    pub node: NodeId,
+    /// Whether its connection stands.
+    pub connected: bool,
+    /// Since the coordinator last heard it; none: not since the coordinator started.
+    pub silent_ms: Option<u64>,
+    /// Its last report.
+    pub report: Option<NodeReport>,
+}
+
+/// A decision of the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counts up from 1.
+    pub number: u64,
+    /// When.
+    pub at: UnixMs,
+    /// The epoch in force after it.
+    pub epoch: Epoch,
+    /// The rule that led to it.
+    pub rule: String,
+    /// What was decided, and why, with the names of nodes.
+    pub what: String,
+}
