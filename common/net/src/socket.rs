@@ -1,0 +1,62 @@
+//! Sockets as every program wants them.
+
+use std::io;
+use std::time::Duration;
+
+use kv_common::id::Address;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A connection that nothing comes over is probed after this long.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// A connection whose bytes nobody acknowledges is given up after this long.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+
+/// Why a program cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another program has the port.
+    #[error("cannot listen on {address}: another program listens there; choose another port")]
+    Taken {
+        /// The address.
+        address: Address,
+    },
+    /// The address is none of this machine's, or no address at all.
+    #[error("cannot listen on {address}: {cause}")]
+    Unusable {
+        /// The address.
+        address: Address,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// Listens on `address`; port 0 takes a free one.
+///
+/// # Errors
+/// When the port is taken or the address is not one of this machine's.
+pub async fn listen(address: &Address) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(&address.0)
+        .await
+        .map_err(|cause| match cause.kind() {
+            io::ErrorKind::AddrInUse => ListenError::Taken {
+                address: address.clone(),
+            },
+            _ => ListenError::Unusable {
+                address: address.clone(),
+                cause,
+            },
+        })
+}
+
+/// Small messages go at once, and a dead other side is noticed.
+pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE),
+    )?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+}
