@@ -197,8 +197,8 @@ pub(crate) fn decode_piece<'cell>(piece_key: &[u8], cell: &'cell [u8]) -> Option
 
 /// Joins pieces to key and value; nothing when they do not make the payload.
 pub(crate) fn join(list: &PieceList, payload: BytesMut) -> Option<(Bytes, Bytes)> {
-    let whole = payload.len() as u64 == list.payload_bytes
-        && crc32c::crc32c(&payload) == list.payload_crc;
+    let whole =
+        payload.len() as u64 == list.payload_bytes && crc32c::crc32c(&payload) == list.payload_crc;
     if !whole {
         return None;
     }

@@ -82,7 +82,10 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change of the state is whole before anything can panic.
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,7 +168,11 @@ impl DurableMap for MemoryStore {
         };
         let mut page = Vec::new();
         let mut bytes = 0;
-        for (key, value) in self.state().records.range::<[u8], _>((from, Bound::Unbounded)) {
+        for (key, value) in self
+            .state()
+            .records
+            .range::<[u8], _>((from, Bound::Unbounded))
+        {
             let full = !page.is_empty() && (page.len() >= limit.records || bytes >= limit.bytes);
             if full || !key.starts_with(prefix) {
                 break;
@@ -178,7 +185,10 @@ impl DurableMap for MemoryStore {
 
     fn size_on_disk(&self) -> Result<u64, StoreError> {
         let state = self.state();
-        let bytes = state.records.iter().map(|(key, value)| key.len() + value.len());
+        let bytes = state
+            .records
+            .iter()
+            .map(|(key, value)| key.len() + value.len());
         Ok(bytes.sum::<usize>() as u64)
     }
 }

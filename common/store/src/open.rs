@@ -34,7 +34,9 @@ pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Opened, StoreE
         .mode(sled::Mode::LowSpace)
         .flush_every_ms(Some(GARBAGE_BEAT_MS));
     let db = guarded(path, || {
-        config.open().map_err(|error| StoreError::sled(path, &error))
+        config
+            .open()
+            .map_err(|error| StoreError::sled(path, &error))
     })?;
     let file = OpenOptions::new()
         .read(true)
@@ -88,7 +90,11 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
 /// snapshot that another process is just writing.
 fn clean_up_alone(path: &Path) -> Result<(), StoreError> {
     let io = |error: &io::Error| StoreError::io(path, error);
-    let file = match OpenOptions::new().read(true).write(true).open(path.join("db")) {
+    let file = match OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path.join("db"))
+    {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io(&error)),
@@ -119,7 +125,10 @@ fn sync_new_files(path: &Path, db: &File) -> io::Result<()> {
     db.sync_all()?;
     File::open(path.join("conf"))?.sync_all()?;
     File::open(path)?.sync_all()?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
         File::open(parent)?.sync_all()?;
     }
     Ok(())

@@ -45,7 +45,10 @@ pub(crate) fn scan(
                 group = Some(head_key);
                 break;
             }
-            page.push(store.record(&head_key, &cell)?);
+            // The very beginning of a longer prefix does not begin with it.
+            if head_key[1..].starts_with(prefix) {
+                page.push(store.record(&head_key, &cell)?);
+            }
         }
         let Some(head_key) = group else {
             return Ok(page.records);

@@ -307,3 +307,44 @@ impl DurableMap for Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{Store, StoreOptions};
+    use crate::batch::WriteBatch;
+    use crate::map::DurableMap;
+
+    #[test]
+    fn long_keys_with_one_hash_keep_apart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let open = || {
+            Store::open(dir.path(), StoreOptions::default())
+                .expect("opens")
+                .with_long_key_hash(|_| 5)
+        };
+        let key = |last: u8| {
+            let mut key = vec![1; 2000];
+            key.push(last);
+            Bytes::from(key)
+        };
+        let mut store = open();
+        let mut batch = WriteBatch::new();
+        batch.put(key(3), "3");
+        batch.put(key(1), "1");
+        store.apply(batch).expect("applies");
+        let mut batch = WriteBatch::new();
+        batch.put(key(2), "2");
+        batch.put(key(1), "one");
+        batch.delete(key(9));
+        store.apply(batch).expect("applies");
+        let mut batch = WriteBatch::new();
+        batch.delete(key(3));
+        store.apply(batch).expect("applies");
+        drop(store);
+        let store = open();
+        let found = [1, 2, 3].map(|last| store.get(&key(last)).expect("reads"));
+        assert_eq!(found, [Some("one".into()), Some("2".into()), None]);
+    }
+}
