@@ -1,5 +1,7 @@
 //! A store against a model of it, through reopening, and with what it must refuse.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
