@@ -1,0 +1,341 @@
+//! A coordinator and its nodes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::MutexGuard;
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::copies::digests_at_one_position;
+use crate::daemon::Daemon;
+use crate::one_at_a_time::take_turn;
+use crate::programs::Program;
+use crate::status::Status;
+use crate::user::User;
+use crate::wait::{PATIENCE, wait_until};
+
+/// The name of the coordinator in messages and file names.
+const COORDINATOR: &str = "coordinator";
+/// The port that the system replaces by a free one.
+const ANY_PORT: &str = "127.0.0.1:0";
+/// Lines of each log that a failed test prints.
+const LOG_LINES: usize = 40;
+
+/// What cluster to start.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// How many nodes.
+    pub nodes: usize,
+    /// More options for the coordinator.
+    pub coordinator: Vec<String>,
+    /// More options for every node.
+    pub node: Vec<String>,
+}
+
+impl Default for ClusterOptions {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            coordinator: Vec::new(),
+            node: Vec::new(),
+        }
+    }
+}
+
+/// A coordinator and nodes called `node-1`, `node-2`, …, with all that they write in a folder of its own.
+#[derive(Debug)]
+pub struct Cluster {
+    options: ClusterOptions,
+    coordinator: Option<Daemon>,
+    nodes: BTreeMap<String, Daemon>,
+    /// Where each daemon listens. Kept across its restarts, as an operator would.
+    addresses: BTreeMap<String, String>,
+    folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts three nodes that all are in sync.
+    #[must_use]
+    pub fn of_three() -> Self {
+        Self::start(ClusterOptions::default())
+    }
+
+    /// Starts a cluster and waits until all its nodes are in sync.
+    #[must_use]
+    pub fn start(options: ClusterOptions) -> Self {
+        let count = options.nodes;
+        let mut cluster = Self::without_daemons(options);
+        cluster.start_coordinator();
+        for name in cluster.names() {
+            cluster.start_node(&name);
+        }
+        cluster.wait_for_in_sync(count);
+        cluster
+    }
+
+    /// The folder and the turn of a cluster, and nothing running yet.
+    ///
+    /// # Panics
+    /// When no folder can be made.
+    #[must_use]
+    pub fn without_daemons(options: ClusterOptions) -> Self {
+        let turn = take_turn();
+        Self {
+            options,
+            coordinator: None,
+            nodes: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            folder: tempfile::tempdir().expect("a folder for temporary files"),
+            _turn: turn,
+        }
+    }
+
+    /// The names of all nodes.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        (1..=self.options.nodes)
+            .map(|number| format!("node-{number}"))
+            .collect()
+    }
+
+    /// The folder in which everything of this cluster lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The data directory of a daemon.
+    #[must_use]
+    pub fn data_dir(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    /// Where a daemon listens.
+    ///
+    /// # Panics
+    /// When it was never started.
+    #[must_use]
+    pub fn address(&self, name: &str) -> &str {
+        let address = self.addresses.get(name);
+        address.unwrap_or_else(|| panic!("{name} was never started"))
+    }
+
+    /// Where the coordinator listens.
+    #[must_use]
+    pub fn coordinator_address(&self) -> &str {
+        self.address(COORDINATOR)
+    }
+
+    /// A person who asks the coordinator.
+    #[must_use]
+    pub fn user(&self) -> User {
+        User::of_coordinator(self.coordinator_address())
+    }
+
+    /// How the cluster is.
+    ///
+    /// # Panics
+    /// When the coordinator does not answer.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::ask(self.coordinator_address()).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The name of the primary.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn primary(&self) -> String {
+        self.status().primary().expect("the view has a primary")
+    }
+
+    /// The name of a backup.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn backup(&self) -> String {
+        let backups = self.status().backups();
+        backups.into_iter().next().expect("the view has a backup")
+    }
+
+    /// Waits until `matches` holds for the status.
+    pub fn wait_for_status(&self, what: &str, matches: impl Fn(&Status) -> bool) -> Status {
+        wait_until(what, PATIENCE, || {
+            let status = Status::ask(self.coordinator_address())?;
+            if matches(&status) {
+                Ok(status)
+            } else {
+                Err(format!("{status:?}"))
+            }
+        })
+    }
+
+    /// Waits until the view has `count` members and its primary acts as such.
+    pub fn wait_for_in_sync(&self, count: usize) -> Status {
+        self.wait_for_status(&format!("{count} nodes in sync"), |status| {
+            status.members_in_sync() == count
+        })
+    }
+
+    /// Waits until a node other than `former` acts as primary.
+    pub fn wait_for_other_primary(&self, former: &str) -> Status {
+        self.wait_for_status(&format!("a primary other than {former}"), |status| {
+            status.primary_acts() && status.primary().as_deref() != Some(former)
+        })
+    }
+
+    /// Waits until the primary has committed `count` more entries, under load from elsewhere.
+    pub fn wait_for_commits(&self, count: u64) {
+        let from = self.status().committed();
+        self.wait_for_status(&format!("{count} more commits"), |status| {
+            status.committed().0 >= from.0 + count
+        });
+    }
+
+    /// Starts the coordinator, at its former address if it had one.
+    pub fn start_coordinator(&mut self) {
+        let copies = self.options.nodes.to_string();
+        let mut arguments = vec!["--copies".to_owned(), copies];
+        arguments.extend(self.options.coordinator.iter().cloned());
+        let daemon = self.start_daemon(COORDINATOR, Program::Coordinator, arguments);
+        self.coordinator = Some(daemon);
+    }
+
+    /// Starts a node, at its former address if it had one, and waits until it listens.
+    pub fn start_node(&mut self, name: &str) {
+        let coordinator = self.coordinator_address().to_owned();
+        let arguments = ["--coordinator", &coordinator, "--name", name].map(str::to_owned);
+        let mut arguments = arguments.to_vec();
+        arguments.extend(self.options.node.iter().cloned());
+        let daemon = self.start_daemon(name, Program::Node, arguments);
+        self.nodes.insert(name.to_owned(), daemon);
+    }
+
+    fn start_daemon(&mut self, name: &str, program: Program, more: Vec<String>) -> Daemon {
+        let data_dir = self.data_dir(name);
+        let listen = self.addresses.get(name).map_or(ANY_PORT, String::as_str);
+        let data_dir = data_dir.to_str().expect("a path of our own is text");
+        let arguments = ["--listen", listen, "--data-dir", data_dir].map(str::to_owned);
+        let mut arguments = arguments.to_vec();
+        arguments.extend(more);
+        let mut daemon = Daemon::spawn(name, program, &arguments, &self.log_file(name));
+        let address = daemon.wait_for_address();
+        self.addresses.insert(name.to_owned(), address);
+        daemon
+    }
+
+    /// The running daemon `name`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn node(&self, name: &str) -> &Daemon {
+        let node = self.nodes.get(name);
+        node.unwrap_or_else(|| panic!("{name} does not run"))
+    }
+
+    /// `kill -9` of a node.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill_node(&mut self, name: &str) {
+        let node = self.nodes.remove(name);
+        node.unwrap_or_else(|| panic!("{name} does not run")).kill();
+    }
+
+    /// A clean stop of a node.
+    ///
+    /// # Panics
+    /// When it does not run, or does not stop.
+    pub fn stop_node(&mut self, name: &str) {
+        let node = self.nodes.remove(name);
+        node.unwrap_or_else(|| panic!("{name} does not run")).stop();
+    }
+
+    /// `kill -9` of the coordinator.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill_coordinator(&mut self) {
+        let coordinator = self.coordinator.take();
+        coordinator.expect("the coordinator runs").kill();
+    }
+
+    /// `kill -9` of everything.
+    pub fn kill_all(&mut self) {
+        self.kill_coordinator();
+        for (_, node) in std::mem::take(&mut self.nodes) {
+            node.kill();
+        }
+    }
+
+    /// Has every later node look for the coordinator at `address`, and a later coordinator listen there.
+    pub fn set_coordinator_address(&mut self, address: &str) {
+        let name = COORDINATOR.to_owned();
+        self.addresses.insert(name, address.to_owned());
+    }
+
+    /// The process ids of everything that runs.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let running = self.nodes.values().chain(&self.coordinator);
+        running.map(Daemon::pid).collect()
+    }
+
+    /// The name of the data set that a node works on. A full copy from another node makes a new one.
+    ///
+    /// # Panics
+    /// When the node has none.
+    #[must_use]
+    pub fn generation(&self, name: &str) -> String {
+        let current = self.data_dir(name).join("CURRENT");
+        fs::read_to_string(current).expect("the node has data")
+    }
+
+    /// Checks that all nodes hold the same keys, values and expiries.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub fn expect_equal_copies(&self) {
+        let names = self.names();
+        let members: Vec<_> = names.iter().map(|name| self.address(name)).collect();
+        let digests = digests_at_one_position(self.address(&self.primary()), &members);
+        assert!(
+            digests.iter().all(|digest| *digest == digests[0]),
+            "the copies differ: {digests:?}"
+        );
+    }
+
+    /// What the present run of the node has logged.
+    #[must_use]
+    pub fn log_of(&self, name: &str) -> String {
+        self.node(name).log()
+    }
+
+    fn log_file(&self, name: &str) -> PathBuf {
+        self.folder().join(format!("{name}.log"))
+    }
+
+    fn print_logs(&self) {
+        for name in self.addresses.keys() {
+            let log = fs::read(self.log_file(name)).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<_> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(LOG_LINES)..];
+            eprintln!("--- the end of {name}'s log\n{}", end.join("\n"));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.print_logs();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What a user would see: the real programs, killed, paused, restarted and fed with nonsense.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_input;
+mod commands;
+mod crashes;
+mod data;
+mod menu;
+mod restarts;
+mod rounds;
+mod starting;
+mod switchover;
