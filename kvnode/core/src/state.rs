@@ -18,6 +18,8 @@ mod overlay;
 mod record;
 mod sessions;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -81,7 +83,7 @@ impl State {
             "entry {at} does not follow {}",
             self.applied
         );
-        self.table.free_some();
+        self.free_cleared();
         match &entry.body {
             EntryBody::Changes { changes, .. } => {
                 changes.iter().for_each(|change| self.change(change));
@@ -109,6 +111,12 @@ impl State {
             }
             Change::Clear => self.table.clear(),
         }
+    }
+
+    /// Frees a part of what a clear left behind, and says whether something is still left. Each
+    /// entry that is applied does so as well; this is for a node that has nothing to apply.
+    pub fn free_cleared(&mut self) -> bool {
+        self.table.free_some()
     }
 
     fn remember_mark(&mut self, at: Position) {

@@ -151,3 +151,6 @@ impl ByteSet {
         self.0 = self.0.map(|word| !word);
     }
 }
+
+#[cfg(test)]
+mod tests;

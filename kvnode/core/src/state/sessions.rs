@@ -277,3 +277,6 @@ impl Session {
         Ok(Self { floor, records })
     }
 }
+
+#[cfg(test)]
+mod tests;

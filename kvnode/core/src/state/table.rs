@@ -134,10 +134,11 @@ impl Table {
         self.expiry.clear();
     }
 
-    /// Frees a part of what was cleared; nothing to do, as a rule.
-    pub(crate) fn free_some(&mut self) {
+    /// Frees a part of what was cleared, and says whether something is still left.
+    pub(crate) fn free_some(&mut self) -> bool {
         self.retired.pop();
-        self.expiry.free_some();
+        let expiries_left = self.expiry.free_some();
+        expiries_left || !self.retired.is_empty()
     }
 
     /// The next page of a walk: looks at about `limit` keys, from the hash `cursor` upwards.
@@ -200,3 +201,6 @@ fn partition_of(hash: u64) -> usize {
 fn slot_hash(hash: u64) -> u64 {
     hash.rotate_left(32)
 }
+
+#[cfg(test)]
+mod tests;
