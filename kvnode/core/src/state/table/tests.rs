@@ -212,7 +212,7 @@ fn memory() {
         let pages = statm.split(' ').nth(1).expect("resident pages");
         pages.parse::<u64>().expect("a number") * 4096
     }
-    for keys in [500_000u64, 1_000_000, 1_150_000, 1_500_000, 2_000_000] {
+    for keys in [500_000u64, 1_000_000, 1_150_000, 1_300_000, 2_000_000] {
         let before = resident_bytes();
         let mut table = Table::new(1);
         for number in 0..keys {

@@ -54,7 +54,7 @@ fn a_read_waits_for_the_newest_pending_value_that_it_shows() {
     assert_eq!((got.waits_for, got.changes), (Some(Seq(4)), vec![]));
     let got = run(&state, &overlay, &get("c"), 0);
     assert_eq!(got.waits_for, None, "untouched");
-    let keys = ["b", "a", "b"].map(Bytes::from).to_vec();
+    let keys = ["a", "b", "a"].map(Bytes::from).to_vec();
     let exists = run(&state, &overlay, &Command::Exists { keys }, 0);
     assert_eq!(
         (exists.reply, exists.waits_for),
