@@ -1,0 +1,79 @@
+//! How the log's disk does, for whoever watches it from another thread.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Readings of the log thread, without locks.
+#[derive(Debug)]
+pub struct LogPulse {
+    started: Instant,
+    /// Milliseconds after `started`, counted from 1; 0: nothing is under way.
+    pending_since_ms: AtomicU64,
+    /// Milliseconds after `started`, counted from 1; 0: never yet.
+    last_flush_ms: AtomicU64,
+    /// The last entry that is durable.
+    durable: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl LogPulse {
+    pub(crate) fn new(durable: u64) -> Self {
+        Self {
+            started: Instant::now(),
+            pending_since_ms: AtomicU64::new(0),
+            last_flush_ms: AtomicU64::new(0),
+            durable: AtomicU64::new(durable),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// For how long a write or flush has been under way; nothing: the disk is idle.
+    #[must_use]
+    pub fn pending_for(&self) -> Option<Duration> {
+        self.age(&self.pending_since_ms)
+    }
+
+    /// How long ago the last write or flush succeeded; nothing: none did in this run.
+    #[must_use]
+    pub fn last_flush_age(&self) -> Option<Duration> {
+        self.age(&self.last_flush_ms)
+    }
+
+    /// Whether the disk has failed.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// The last entry that is durable.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn begins(&self) {
+        self.pending_since_ms
+            .store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn ends(&self, durable: u64) {
+        self.durable.store(durable, Ordering::Release);
+        self.last_flush_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.pending_since_ms.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fails(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    fn age(&self, since_ms: &AtomicU64) -> Option<Duration> {
+        let since_ms = since_ms.load(Ordering::Relaxed);
+        let age_ms = self.now_ms().saturating_sub(since_ms);
+        (since_ms != 0).then(|| Duration::from_millis(age_ms))
+    }
+
+    fn now_ms(&self) -> u64 {
+        let elapsed_ms = self.started.elapsed().as_millis();
+        u64::try_from(elapsed_ms).unwrap_or(u64::MAX - 1) + 1
+    }
+}

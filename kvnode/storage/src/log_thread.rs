@@ -1,0 +1,346 @@
+//! The thread that owns the log: gathers what waits into one write and one flush.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use kv_common::batch::Batch;
+use kv_common::id::{NodeId, Seq};
+use kv_common::message::control::FsyncMode;
+use kvnode_core::input::{LinkId, Ticket};
+
+use crate::log::Log;
+use crate::log_error::{LogError, LogReadError};
+use crate::log_pulse::LogPulse;
+use crate::log_reader::LogReader;
+use crate::options::StorageOptions;
+use crate::queue::{QueueError, ThreadPanicked, offer};
+
+/// Requests that may wait. The core has few under way at a time.
+const QUEUE_REQUESTS: usize = 1024;
+/// What goes into one write and flush at most.
+const GROUP_BYTES: usize = 8 << 20;
+/// How far the disk may lag behind with `everysec`.
+const EVERY_SEC: Duration = Duration::from_secs(1);
+
+/// Batches that a follower lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogReadRequest {
+    /// The follower; comes back.
+    pub node: NodeId,
+    /// The connection; comes back.
+    pub link: LinkId,
+    /// The first entry that it lacks.
+    pub from: Seq,
+    /// Stop after so many bytes; one batch at least.
+    pub max_bytes: usize,
+}
+
+/// What the log thread did.
+#[derive(Debug)]
+pub enum LogEvent {
+    /// Everything up to here is held: on disk, or with `everysec` handed to the system.
+    Flushed {
+        /// The last entry.
+        through: Seq,
+    },
+    /// The log was cut, durably.
+    Cut {
+        /// The order.
+        ticket: Ticket,
+    },
+    /// What a follower lacks.
+    Read {
+        /// What was asked for.
+        request: LogReadRequest,
+        /// Whole batches, the first of which holds `from`; none: the log does not have it.
+        batches: Vec<Batch>,
+    },
+    /// The log's head was cut off.
+    Released {
+        /// The first entry that it still has.
+        log_from: Seq,
+    },
+    /// The disk failed, or the log is damaged: nothing more is taken.
+    Failed {
+        /// Why.
+        cause: String,
+    },
+}
+
+enum Request {
+    Append(Batch),
+    Cut { after: Seq, ticket: Ticket },
+    Read(LogReadRequest),
+    Release { below: Seq },
+    Stop,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct LogThread {
+    handle: LogHandle,
+    thread: JoinHandle<()>,
+}
+
+/// Hands work to the log thread, in order.
+#[derive(Clone, Debug)]
+pub struct LogHandle {
+    queue: SyncSender<Request>,
+    pulse: Arc<LogPulse>,
+    reader: LogReader,
+}
+
+impl LogThread {
+    /// Starts the thread. `on_event` is called on it and must not wait.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn spawn(
+        log: Log,
+        options: &StorageOptions,
+        on_event: impl FnMut(LogEvent) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (queue, requests) = sync_channel(QUEUE_REQUESTS);
+        let pulse = Arc::new(LogPulse::new(log.flushed().0));
+        let handle = LogHandle {
+            queue,
+            pulse: Arc::clone(&pulse),
+            reader: log.reader(),
+        };
+        let worker = Worker {
+            reader: log.reader(),
+            log,
+            fsync: options.fsync,
+            retention_bytes: options.retention_bytes,
+            on_event,
+            pulse,
+            unsynced_since: None,
+            failed: false,
+        };
+        let thread = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || worker.run(&requests))?;
+        Ok(Self { handle, thread })
+    }
+
+    /// Hands work to the thread.
+    #[must_use]
+    pub fn handle(&self) -> LogHandle {
+        self.handle.clone()
+    }
+
+    /// Does what waits, makes it durable, and ends the thread.
+    ///
+    /// # Errors
+    /// When the thread panicked.
+    pub fn stop(self) -> Result<(), ThreadPanicked> {
+        // Waits for room in the queue; an error means that the thread has ended already.
+        let _ = self.handle.queue.send(Request::Stop);
+        self.thread.join().map_err(|_| ThreadPanicked)
+    }
+}
+
+impl LogHandle {
+    /// Appends a batch → [`LogEvent::Flushed`].
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn append(&self, batch: Batch) -> Result<(), QueueError> {
+        offer(&self.queue, Request::Append(batch))
+    }
+
+    /// Cuts off everything after `after`, durably → [`LogEvent::Cut`].
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn cut_after(&self, after: Seq, ticket: Ticket) -> Result<(), QueueError> {
+        offer(&self.queue, Request::Cut { after, ticket })
+    }
+
+    /// Reads batches back → [`LogEvent::Read`].
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn read(&self, request: LogReadRequest) -> Result<(), QueueError> {
+        offer(&self.queue, Request::Read(request))
+    }
+
+    /// Drops old segments that hold only entries below `below` and are beyond the retention →
+    /// [`LogEvent::Released`], if any was.
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn release_below(&self, below: Seq) -> Result<(), QueueError> {
+        offer(&self.queue, Request::Release { below })
+    }
+
+    /// How the disk does.
+    #[must_use]
+    pub fn pulse(&self) -> &Arc<LogPulse> {
+        &self.pulse
+    }
+
+    /// Reads the log on the caller's thread.
+    #[must_use]
+    pub fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+}
+
+struct Worker<F> {
+    log: Log,
+    reader: LogReader,
+    fsync: FsyncMode,
+    retention_bytes: u64,
+    on_event: F,
+    pulse: Arc<LogPulse>,
+    /// With `everysec`: since when something waits for its flush.
+    unsynced_since: Option<Instant>,
+    failed: bool,
+}
+
+impl<F: FnMut(LogEvent)> Worker<F> {
+    fn run(mut self, requests: &Receiver<Request>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            match self.next(requests) {
+                Ok(request) => waiting.push_back(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => waiting.push_back(Request::Stop),
+            }
+            waiting.extend(requests.try_iter().take(QUEUE_REQUESTS));
+            while let Some(request) = waiting.pop_front() {
+                match request {
+                    Request::Append(batch) => {
+                        let group = gather(batch, &mut waiting);
+                        self.append(&group);
+                    }
+                    Request::Cut { after, ticket } => self.cut(after, ticket),
+                    Request::Read(request) => self.read(request),
+                    Request::Release { below } => self.release(below),
+                    Request::Stop => return self.sync(),
+                }
+            }
+            let due = self
+                .unsynced_since
+                .is_some_and(|since| since.elapsed() >= EVERY_SEC);
+            if due {
+                self.sync();
+            }
+        }
+    }
+
+    /// The next request; a timeout when a flush is due before one comes.
+    fn next(&self, requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+        match self.unsynced_since {
+            Some(since) => requests.recv_timeout(EVERY_SEC.saturating_sub(since.elapsed())),
+            None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn append(&mut self, group: &[Batch]) {
+        if self.failed {
+            return;
+        }
+        self.pulse.begins();
+        let appended = match self.fsync {
+            FsyncMode::Always => self.log.append(group),
+            FsyncMode::EverySec => {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+                self.log.append_unsynced(group)
+            }
+        };
+        match appended {
+            Ok(()) => {
+                self.pulse.ends(self.log.flushed().0);
+                let through = self.log.last().seq;
+                (self.on_event)(LogEvent::Flushed { through });
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn sync(&mut self) {
+        self.unsynced_since = None;
+        if self.failed || self.log.flushed() == self.log.last().seq {
+            return;
+        }
+        self.pulse.begins();
+        match self.log.sync() {
+            Ok(()) => self.pulse.ends(self.log.flushed().0),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn cut(&mut self, after: Seq, ticket: Ticket) {
+        if self.failed {
+            return;
+        }
+        self.pulse.begins();
+        match self.log.cut_after(after) {
+            Ok(()) => {
+                self.pulse.ends(self.log.flushed().0);
+                (self.on_event)(LogEvent::Cut { ticket });
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn read(&mut self, request: LogReadRequest) {
+        let batches = match self.reader.read_from(request.from, request.max_bytes) {
+            Ok(batches) => batches,
+            Err(LogReadError::Gone { .. } | LogReadError::Beyond { .. }) => Vec::new(),
+            Err(error) => {
+                tracing::error!(%error, "a follower cannot be served from the log");
+                Vec::new()
+            }
+        };
+        (self.on_event)(LogEvent::Read { request, batches });
+    }
+
+    fn release(&mut self, below: Seq) {
+        if self.failed {
+            return;
+        }
+        let before = self.log.first_seq();
+        match self.log.release_below(below, self.retention_bytes) {
+            Ok(log_from) if log_from != before => {
+                (self.on_event)(LogEvent::Released { log_from });
+            }
+            Ok(_) => {}
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &LogError) {
+        self.failed = true;
+        self.pulse.fails();
+        tracing::error!(%error, "the log takes nothing more");
+        let cause = error.to_string();
+        (self.on_event)(LogEvent::Failed { cause });
+    }
+}
+
+/// The appends that wait one behind the other, for one write and one flush.
+fn gather(first: Batch, waiting: &mut VecDeque<Request>) -> Vec<Batch> {
+    let mut bytes = first.bytes().len();
+    let mut group = vec![first];
+    while bytes < GROUP_BYTES {
+        match waiting.pop_front() {
+            Some(Request::Append(batch)) => {
+                bytes += batch.bytes().len();
+                group.push(batch);
+            }
+            Some(other) => {
+                waiting.push_front(other);
+                break;
+            }
+            None => break,
+        }
+    }
+    group
+}

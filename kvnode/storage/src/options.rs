@@ -1,0 +1,41 @@
+//! The settings of a node's storage.
+
+use std::time::Duration;
+
+use kv_common::message::control::FsyncMode;
+
+use crate::segment::SEGMENT_BYTES;
+
+/// The settings of a node's storage. The same at each start, but for what is said otherwise.
+#[derive(Clone, Debug)]
+pub struct StorageOptions {
+    /// The length of a log segment.
+    pub segment_bytes: u64,
+    /// How much of the log is kept although the checkpoint covers it, for followers that were
+    /// away. May change.
+    pub retention_bytes: u64,
+    /// The memory that sled keeps pages of the checkpoint in. May change.
+    pub checkpoint_cache_bytes: u64,
+    /// A checkpoint is taken when the log has grown by so much since the last. May change.
+    pub checkpoint_every_bytes: u64,
+    /// A checkpoint is taken this long after the last one, if anything was written. May change.
+    pub checkpoint_every: Duration,
+    /// When an entry counts as held. May change.
+    pub fsync: FsyncMode,
+    /// The seed of the table's hashes.
+    pub hash_seed: u64,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: SEGMENT_BYTES,
+            retention_bytes: 256 << 20,
+            checkpoint_cache_bytes: 64 << 20,
+            checkpoint_every_bytes: 64 << 20,
+            checkpoint_every: Duration::from_secs(60),
+            fsync: FsyncMode::Always,
+            hash_seed: 0,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The files of a log.
+//!
+//! ```text
+//! header = magic  8 bytes  "KVSEG001"
+//!          version    u32
+//!          crc        u32  CRC-32C over what follows
+//!          base       u128 the base state that the log builds on
+//!          first      u64  the first entry
+//!          before     u64  the epoch of the entry before it
+//!          zeros           up to 4096 bytes
+//! ```
+//!
+//! All numbers are little-endian. A segment is full of zeros, or of what a former life left,
+//! before anything is written to it, so that a write changes nothing but data, and one `fdatasync`
+//! is one disk write. Its name is given after its header is durable.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bytes::{Buf, BufMut};
+use kv_common::history::BaseId;
+use kv_common::id::{Epoch, Seq};
+
+use crate::file::sync_dir;
+use crate::log_error::LogError;
+
+/// The length of a segment's header; records begin behind it.
+pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;
+/// The length of a segment, if nothing longer has to go into it.
+pub const SEGMENT_BYTES: u64 = 16 << 20;
+
+const MAGIC: &[u8; 8] = b"KVSEG001";
+const VERSION: u32 = 1;
+const EXTENSION: &str = ".seg";
+const NAME_DIGITS: usize = 20;
+const FIELDS_BYTES: usize = 32;
+const ZEROS: [u8; 1 << 18] = [0; 1 << 18];
+
+/// What a segment's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    /// The base state that the log builds on.
+    pub(crate) base: BaseId,
+    /// The first entry.
+    pub(crate) first: Seq,
+    /// The epoch of the entry before it.
+    pub(crate) epoch_before: Epoch,
+}
+
+impl SegmentHeader {
+    fn encode(&self) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(FIELDS_BYTES);
+        fields.put_u128_le(self.base.0);
+        fields.put_u64_le(self.first.0);
+        fields.put_u64_le(self.epoch_before.0);
+        let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES as usize);
+        header.put_slice(MAGIC);
+        header.put_u32_le(VERSION);
+        header.put_u32_le(crc32c::crc32c(&fields));
+        header.put_slice(&fields);
+        header.resize(SEGMENT_HEADER_BYTES as usize, 0);
+        header
+    }
+
+    fn decode(mut bytes: &[u8]) -> Option<Result<Self, NewerVersion>> {
+        let magic = bytes.split_off(..MAGIC.len())?;
+        if magic != MAGIC {
+            return None;
+        }
+        let version = bytes.try_get_u32_le().ok()?;
+        if version > VERSION {
+            return Some(Err(NewerVersion));
+        }
+        let crc = bytes.try_get_u32_le().ok()?;
+        let fields = bytes.get(..FIELDS_BYTES)?;
+        if crc32c::crc32c(fields) != crc {
+            return None;
+        }
+        Some(Ok(Self {
+            base: BaseId(bytes.get_u128_le()),
+            first: Seq(bytes.get_u64_le()),
+            epoch_before: Epoch(bytes.get_u64_le()),
+        }))
+    }
+}
+
+/// A header that a newer program wrote.
+struct NewerVersion;
+
+/// The name of the segment that begins with `first`.
+pub(crate) fn segment_path(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("{:0NAME_DIGITS$}{EXTENSION}", first.0))
+}
+
+/// The segments in `dir` by their names, in order.
+pub(crate) fn list_segments(dir: &Path) -> io::Result<Vec<(Seq, PathBuf)>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let first = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(EXTENSION))
+            .filter(|digits| digits.len() == NAME_DIGITS)
+            .and_then(|digits| digits.parse().ok());
+        if let Some(first) = first {
+            segments.push((Seq(first), entry.path()));
+        }
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+/// Reads the header of a segment; nothing when it is damaged.
+pub(crate) fn read_header(file: &File, path: &Path) -> Result<Option<SegmentHeader>, LogError> {
+    let mut bytes = [0; 16 + FIELDS_BYTES];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(LogError::io(path, error)),
+    }
+    match SegmentHeader::decode(&bytes) {
+        None => Ok(None),
+        Some(Ok(header)) => Ok(Some(header)),
+        Some(Err(NewerVersion)) => Err(LogError::NewerFormat {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Creates a file of `length` zeros at `path`, written and not merely reserved.
+pub(crate) fn create_zeroed(path: &Path, length: u64) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?;
+    zero(&file, 0, length)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Overwrites a part of a file with zeros.
+pub(crate) fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let step = ZEROS
+            .len()
+            .min(usize::try_from(to - at).unwrap_or(usize::MAX));
+        file.write_all_at(&ZEROS[..step], at)?;
+        at += step as u64;
+    }
+    Ok(())
+}
+
+/// Turns the file at `spare` into the segment that `header` describes, durably.
+pub(crate) fn put_in_place(
+    dir: &Path,
+    spare: &Path,
+    file: &File,
+    header: &SegmentHeader,
+) -> io::Result<PathBuf> {
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync_data()?;
+    let path = segment_path(dir, header.first);
+    fs::rename(spare, &path)?;
+    sync_dir(dir)?;
+    Ok(path)
+}
+
+/// Overwrites what is not zero in a part of a file, and says whether anything was.
+pub(crate) fn clear(file: &File, from: u64, to: u64) -> io::Result<bool> {
+    let mut block = vec![0; ZEROS.len()];
+    let mut at = from;
+    let mut found = false;
+    while at < to {
+        let step = ZEROS
+            .len()
+            .min(usize::try_from(to - at).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut block[..step], at)?;
+        if block[..step] != ZEROS[..step] {
+            file.write_all_at(&ZEROS[..step], at)?;
+            found = true;
+        }
+        at += step as u64;
+    }
+    Ok(found)
+}

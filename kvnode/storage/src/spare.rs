@@ -1,0 +1,132 @@
+//! Segments that wait to be used: old ones that the log no longer needs, and new ones that are
+//! written full of zeros on a thread of their own, so that an append never waits for that.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use crate::file::{remove, sync_dir};
+use crate::segment::create_zeroed;
+
+const PREFIX: &str = "spare-";
+const UNFINISHED: &str = "spare.tmp";
+/// More than this many are deleted.
+const SPARES_MAX: usize = 2;
+
+/// The spare segments of a log.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    dir: PathBuf,
+    length: u64,
+    ready: VecDeque<PathBuf>,
+    under_way: Option<JoinHandle<io::Result<PathBuf>>>,
+    next_number: u64,
+}
+
+impl Spares {
+    /// Finds the spares that a former run left in `dir`.
+    pub(crate) fn open(dir: &Path, length: u64) -> io::Result<Self> {
+        remove(&dir.join(UNFINISHED))?;
+        let mut spares = Self {
+            dir: dir.to_owned(),
+            length,
+            ready: VecDeque::new(),
+            under_way: None,
+            next_number: 0,
+        };
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) else {
+                continue;
+            };
+            spares.next_number = spares.next_number.max(number.saturating_add(1));
+            if entry.metadata()?.len() == length && spares.ready.len() < SPARES_MAX {
+                spares.ready.push_back(entry.path());
+            } else {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(spares)
+    }
+
+    /// Takes the segment at `path`, whose log no longer needs it.
+    pub(crate) fn recycle(&mut self, path: &Path) -> io::Result<()> {
+        let fits = fs::metadata(path)?.len() == self.length;
+        if !fits || self.ready.len() >= SPARES_MAX {
+            return remove(path);
+        }
+        let spare = self.next_path();
+        fs::rename(path, &spare)?;
+        // Before the file gets another header under its old name.
+        sync_dir(&self.dir)?;
+        self.ready.push_back(spare);
+        Ok(())
+    }
+
+    /// A file of at least `length` bytes to be made a segment. Waits for one that is being
+    /// written, or writes one.
+    pub(crate) fn take(&mut self, length: u64) -> io::Result<(PathBuf, File)> {
+        if length > self.length {
+            let path = self.dir.join(UNFINISHED);
+            self.wait()?;
+            let file = create_zeroed(&path, length)?;
+            return Ok((path, file));
+        }
+        if self.ready.is_empty() {
+            self.wait()?;
+        }
+        if let Some(path) = self.ready.pop_front() {
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            return Ok((path, file));
+        }
+        let path = self.next_path();
+        let file = create_zeroed(&path, self.length)?;
+        Ok((path, file))
+    }
+
+    /// Begins to write the next spare, if there is none.
+    pub(crate) fn prepare(&mut self) -> io::Result<()> {
+        if !self.ready.is_empty() || self.under_way.is_some() {
+            return Ok(());
+        }
+        let unfinished = self.dir.join(UNFINISHED);
+        let path = self.next_path();
+        let length = self.length;
+        let thread = thread::Builder::new().name("log-spare".to_owned());
+        self.under_way = Some(thread.spawn(move || {
+            create_zeroed(&unfinished, length)?;
+            fs::rename(&unfinished, &path)?;
+            Ok(path)
+        })?);
+        Ok(())
+    }
+
+    /// Waits for the spare that is being written.
+    fn wait(&mut self) -> io::Result<()> {
+        let Some(thread) = self.under_way.take() else {
+            return Ok(());
+        };
+        let written = thread
+            .join()
+            .map_err(|_| io::Error::other("the thread that wrote a segment panicked"))?;
+        self.ready.push_back(written?);
+        Ok(())
+    }
+
+    fn next_path(&mut self) -> PathBuf {
+        let path = self.dir.join(format!("{PREFIX}{}", self.next_number));
+        self.next_number += 1;
+        path
+    }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        // A failure shows when a spare is needed; here nobody needs one any more.
+        let _ = self.wait();
+    }
+}
