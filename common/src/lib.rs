@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod command;
+pub mod db_txt;
 pub mod entry;
 pub mod history;
 pub mod id;
