@@ -1,7 +1,15 @@
 //! The log, the checkpoint and the meta records of a node, and how they come back after a stop.
 
+mod checkpoint;
+mod checkpoint_record;
+mod checkpoint_thread;
+mod copy_source;
+mod copy_target;
 mod data_dir;
+mod dump;
 mod file;
+mod generation;
+mod import;
 mod log;
 mod log_error;
 mod log_index;
@@ -9,19 +17,32 @@ mod log_pulse;
 mod log_reader;
 mod log_scan;
 mod log_thread;
+mod meta;
+mod meta_thread;
 mod options;
 mod queue;
 mod record;
 mod record_stream;
+mod recovery;
+mod round;
 mod segment;
 mod spare;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use checkpoint_thread::{CheckpointEvent, CheckpointHandle, CheckpointThread};
+pub use copy_source::COPY_WINDOW_PARTS;
+pub use copy_target::{CopyError, CopyProgressed, CopyTarget};
 pub use data_dir::{DataDir, DataDirError};
+pub use dump::{DumpError, Export};
+pub use import::ImportError;
 pub use log::{Log, LogOpening};
 pub use log_error::{LogDamage, LogError, LogReadError, TailCut};
 pub use log_pulse::LogPulse;
 pub use log_reader::LogReader;
 pub use log_thread::{LogEvent, LogHandle, LogReadRequest, LogThread};
+pub use meta::{Meta, MetaError, MetaOpening, MetaRecord};
+pub use meta_thread::{MetaEvent, MetaThread};
 pub use options::StorageOptions;
 pub use queue::{QueueError, ThreadPanicked};
+pub use recovery::{DataSet, DataSetError, open_data_set};
 pub use segment::SEGMENT_BYTES;

@@ -101,8 +101,9 @@ impl Log {
     pub fn open(dir: &Path, segment_bytes: u64) -> Result<(Self, LogOpening), LogError> {
         let found = scan(dir)?;
         let Some(segment) = found.index.segments.back().cloned() else {
-            let source = io::Error::new(io::ErrorKind::NotFound, "no readable segment is there");
-            return Err(LogError::io(dir, source));
+            return Err(LogError::NoSegment {
+                path: dir.to_owned(),
+            });
         };
         let io = |error| LogError::io(&segment.path, error);
         let mut options = OpenOptions::new();

@@ -17,6 +17,12 @@ pub enum LogError {
         /// What the system said.
         source: io::Error,
     },
+    /// The folder holds no segment that can be read.
+    #[error("no segment of the log in {} can be read", path.display())]
+    NoSegment {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A batch does not follow the last one.
     #[error("a batch at {got} does not follow {last}")]
     Gap {

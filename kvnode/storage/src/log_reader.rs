@@ -46,6 +46,19 @@ impl LogReader {
         self.index.lock().last()
     }
 
+    /// How many bytes of log there are behind the entry `seq`, about.
+    #[must_use]
+    pub fn bytes_after(&self, seq: Seq) -> u64 {
+        let index = self.index.lock();
+        let behind = index.segments.iter().filter(|segment| segment.last > seq);
+        behind
+            .map(|segment| match segment.mark_before(seq.next()) {
+                Some(mark) => segment.end - mark.offset,
+                None => segment.end,
+            })
+            .sum()
+    }
+
     /// Whole batches in order, the first of which holds `from`: at least one, and no more after
     /// `max_bytes` are reached.
     ///

@@ -1,0 +1,423 @@
+//! The thread that owns the checkpoint: brings it up to the log, and serves dumps, exports and
+//! copies from it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use kv_common::id::{Position, Seq};
+use kv_common::message::client::DumpSummary;
+use kv_common::message::copy::PrimaryToJoiner;
+use kv_store::StoreError;
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::copy_source::{CopySource, CopyStep};
+use crate::dump::{self, DumpError, Export};
+use crate::log_thread::LogHandle;
+use crate::options::StorageOptions;
+use crate::queue::{QueueError, ThreadPanicked, offer};
+
+/// More than all copies' windows together.
+const QUEUE_REQUESTS: usize = 1024;
+/// How often the growth of the log is looked at.
+const IDLE_TURN: Duration = Duration::from_secs(1);
+/// How often it is looked at while somebody waits for an entry to be applied.
+const WAITING_TURN: Duration = Duration::from_millis(10);
+/// The thread yields to the one that serves.
+const NICE: i32 = 10;
+
+/// What the checkpoint thread did.
+#[derive(Debug)]
+pub enum CheckpointEvent {
+    /// The checkpoint is durable up to here.
+    Checkpointed {
+        /// The last entry in it.
+        applied: Position,
+    },
+    /// A dump ended.
+    Dumped {
+        /// The request.
+        token: u64,
+        /// What became of it.
+        outcome: Result<DumpSummary, DumpError>,
+    },
+    /// An export ended.
+    Exported {
+        /// The request.
+        token: u64,
+        /// What became of it.
+        outcome: Result<Export, DumpError>,
+    },
+    /// Send this to the joiner that fetches the copy, in order.
+    CopyMessage {
+        /// The copy.
+        copy: u64,
+        /// What.
+        message: PrimaryToJoiner,
+    },
+    /// The disk failed: the checkpoint stays behind, and the log with it.
+    Failed {
+        /// What the system said.
+        cause: String,
+    },
+}
+
+enum Request {
+    Dump(DumpRequest),
+    BeginCopy { copy: u64 },
+    CopyTaken { copy: u64, parts: u64 },
+    EndCopy { copy: u64 },
+    Stop { dump_to: Option<PathBuf> },
+}
+
+struct DumpRequest {
+    token: u64,
+    at: Seq,
+    path: PathBuf,
+    export: bool,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct CheckpointThread {
+    handle: CheckpointHandle,
+    thread: JoinHandle<Option<Result<DumpSummary, DumpError>>>,
+}
+
+/// Hands work to the checkpoint thread.
+#[derive(Clone, Debug)]
+pub struct CheckpointHandle {
+    queue: SyncSender<Request>,
+    applied: Arc<AtomicU64>,
+}
+
+impl CheckpointThread {
+    /// Starts the thread. `on_event` is called on it and must not wait.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn spawn(
+        checkpoint: Checkpoint,
+        log: LogHandle,
+        options: &StorageOptions,
+        on_event: impl FnMut(CheckpointEvent) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (queue, requests) = sync_channel(QUEUE_REQUESTS);
+        let applied = Arc::new(AtomicU64::new(checkpoint.applied().seq.0));
+        let handle = CheckpointHandle {
+            queue,
+            applied: Arc::clone(&applied),
+        };
+        let worker = Worker {
+            checkpoint,
+            log,
+            applied,
+            every_bytes: options.checkpoint_every_bytes,
+            every: options.checkpoint_every,
+            last_checkpoint: Instant::now(),
+            dumps: VecDeque::new(),
+            copies: BTreeMap::new(),
+            failed: None,
+            on_event,
+        };
+        let thread = thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || worker.run(&requests))?;
+        Ok(Self { handle, thread })
+    }
+
+    /// Hands work to the thread.
+    #[must_use]
+    pub fn handle(&self) -> CheckpointHandle {
+        self.handle.clone()
+    }
+
+    /// Takes a last checkpoint, writes `dump_to` from it if it is given, and ends the thread. The
+    /// log thread is to be stopped before.
+    ///
+    /// # Errors
+    /// When the thread panicked. Inside: when the dump came to nothing.
+    pub fn stop(
+        self,
+        dump_to: Option<PathBuf>,
+    ) -> Result<Option<Result<DumpSummary, DumpError>>, ThreadPanicked> {
+        // Waits for room in the queue; an error means that the thread has ended already.
+        let _ = self.handle.queue.send(Request::Stop { dump_to });
+        self.thread.join().map_err(|_| ThreadPanicked)
+    }
+}
+
+impl CheckpointHandle {
+    /// The table holds everything up to here. Costs one atomic store.
+    pub fn applied(&self, seq: Seq) {
+        self.applied.store(seq.0, Ordering::Release);
+    }
+
+    /// Writes `path` from the state at the entry `at` or a later one →
+    /// [`CheckpointEvent::Dumped`].
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn dump(&self, token: u64, at: Seq, path: PathBuf) -> Result<(), QueueError> {
+        let export = false;
+        let request = DumpRequest {
+            token,
+            at,
+            path,
+            export,
+        };
+        offer(&self.queue, Request::Dump(request))
+    }
+
+    /// Writes the same into a file without a name, on the file system of `near` →
+    /// [`CheckpointEvent::Exported`].
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn export(&self, token: u64, at: Seq, near: PathBuf) -> Result<(), QueueError> {
+        let request = DumpRequest {
+            token,
+            at,
+            path: near,
+            export: true,
+        };
+        offer(&self.queue, Request::Dump(request))
+    }
+
+    /// Begins a copy for a joiner → [`CheckpointEvent::CopyMessage`]s, the last of which is
+    /// `Ends` or `Refused`. `copy` is a number that was not used before.
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn begin_copy(&self, copy: u64) -> Result<(), QueueError> {
+        offer(&self.queue, Request::BeginCopy { copy })
+    }
+
+    /// The joiner took so many parts since the copy began.
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn copy_taken(&self, copy: u64, parts: u64) -> Result<(), QueueError> {
+        offer(&self.queue, Request::CopyTaken { copy, parts })
+    }
+
+    /// The joiner is gone, or done.
+    ///
+    /// # Errors
+    /// When the thread does not take it.
+    pub fn end_copy(&self, copy: u64) -> Result<(), QueueError> {
+        offer(&self.queue, Request::EndCopy { copy })
+    }
+}
+
+struct Worker<F> {
+    checkpoint: Checkpoint,
+    log: LogHandle,
+    applied: Arc<AtomicU64>,
+    every_bytes: u64,
+    every: Duration,
+    last_checkpoint: Instant,
+    /// Dumps and exports that wait for their entry to be applied.
+    dumps: VecDeque<DumpRequest>,
+    copies: BTreeMap<u64, CopySource>,
+    failed: Option<String>,
+    on_event: F,
+}
+
+impl<F: FnMut(CheckpointEvent)> Worker<F> {
+    fn run(mut self, requests: &Receiver<Request>) -> Option<Result<DumpSummary, DumpError>> {
+        // Best effort: without it, copies and checkpoints compete with the serving thread.
+        let _ = rustix::process::nice(NICE);
+        let mut made_way = false;
+        loop {
+            let request = if made_way {
+                requests.try_recv().ok()
+            } else {
+                match requests.recv_timeout(self.turn()) {
+                    Ok(request) => Some(request),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => Some(Request::Stop { dump_to: None }),
+                }
+            };
+            match request {
+                Some(Request::Stop { dump_to }) => return self.finish(dump_to),
+                Some(request) => {
+                    self.take(request);
+                    made_way = true;
+                }
+                None => made_way = false,
+            }
+            self.checkpoint_if_due();
+            self.serve_dumps();
+            made_way |= self.serve_copies();
+        }
+    }
+
+    fn turn(&self) -> Duration {
+        let somebody_waits = !self.dumps.is_empty() || !self.copies.is_empty();
+        if somebody_waits {
+            WAITING_TURN
+        } else {
+            IDLE_TURN
+        }
+    }
+
+    /// How far the checkpoint may be brought: what is applied, and durable in the log.
+    fn target(&self) -> Seq {
+        let durable = self.log.pulse().durable_seq();
+        Seq(self.applied.load(Ordering::Acquire).min(durable))
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Dump(request) => self.dumps.push_back(request),
+            Request::BeginCopy { copy } => {
+                self.copies.insert(copy, CopySource::new(&self.checkpoint));
+            }
+            Request::CopyTaken { copy, parts } => {
+                if let Some(copy) = self.copies.get_mut(&copy) {
+                    copy.taken(parts);
+                }
+            }
+            Request::EndCopy { copy } => {
+                self.copies.remove(&copy);
+            }
+            Request::Stop { .. } => {}
+        }
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let applied = self.checkpoint.applied().seq;
+        let grown = self.log.reader().bytes_after(applied) >= self.every_bytes;
+        let aged = self.last_checkpoint.elapsed() >= self.every;
+        if self.failed.is_none() && self.target() > applied && (grown || aged) {
+            // A failure is reported and remembered there.
+            let _ = self.advance();
+        }
+    }
+
+    /// Brings the checkpoint as far as it can be brought, and lets the log's head go.
+    fn advance(&mut self) -> Result<(), CheckpointError> {
+        if let Some(cause) = &self.failed {
+            let cause = cause.clone();
+            return Err(StoreError::Failed { cause }.into());
+        }
+        self.last_checkpoint = Instant::now();
+        let target = self.target();
+        if target > self.checkpoint.applied().seq {
+            match self.checkpoint.advance(self.log.reader(), target) {
+                Ok(entries) => {
+                    let elapsed_ms = self.last_checkpoint.elapsed().as_millis();
+                    tracing::debug!(entries, elapsed_ms, "took a checkpoint");
+                }
+                Err(error) => {
+                    self.fail(&error);
+                    return Err(error);
+                }
+            }
+            let applied = self.checkpoint.applied();
+            (self.on_event)(CheckpointEvent::Checkpointed { applied });
+        }
+        self.release_log();
+        Ok(())
+    }
+
+    fn release_log(&self) {
+        let by_copies = self.copies.values().map(CopySource::log_needed_from).min();
+        let needed_from = self.checkpoint.applied().seq.next();
+        let needed_from = by_copies.map_or(needed_from, |by_copies| by_copies.min(needed_from));
+        // A full queue: the next checkpoint asks again.
+        let _ = self.log.release_below(needed_from);
+    }
+
+    fn fail(&mut self, error: &CheckpointError) {
+        tracing::error!(%error, "no checkpoint can be taken any more");
+        let cause = error.to_string();
+        self.failed = Some(cause.clone());
+        (self.on_event)(CheckpointEvent::Failed { cause });
+    }
+
+    fn serve_dumps(&mut self) {
+        for _ in 0..self.dumps.len() {
+            let Some(request) = self.dumps.pop_front() else {
+                return;
+            };
+            let reachable = request.at <= self.target();
+            if !reachable && self.failed.is_none() && !self.log.pulse().failed() {
+                self.dumps.push_back(request);
+            } else if request.export {
+                let outcome = self
+                    .bring_to(request.at)
+                    .and_then(|()| dump::export(&self.checkpoint, &request.path));
+                let token = request.token;
+                (self.on_event)(CheckpointEvent::Exported { token, outcome });
+            } else {
+                let outcome = self
+                    .bring_to(request.at)
+                    .and_then(|()| dump::dump(&self.checkpoint, &request.path));
+                let token = request.token;
+                (self.on_event)(CheckpointEvent::Dumped { token, outcome });
+            }
+        }
+    }
+
+    fn bring_to(&mut self, at: Seq) -> Result<(), DumpError> {
+        self.advance()?;
+        let applied = self.checkpoint.applied().seq;
+        if applied < at {
+            return Err(DumpError::NotApplied {
+                asked: at.0,
+                applied: applied.0,
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives each copy one step. Says whether any of them made way.
+    fn serve_copies(&mut self) -> bool {
+        let target = self.target();
+        let mut made_way = false;
+        let mut ended = Vec::new();
+        for (id, copy) in &mut self.copies {
+            let message = match copy.step(&mut self.checkpoint, self.log.reader(), target) {
+                Ok(CopyStep::Send(message)) => message,
+                Ok(CopyStep::Again) => {
+                    made_way = true;
+                    continue;
+                }
+                Ok(CopyStep::Wait) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "a copy was given up");
+                    ended.push(*id);
+                    PrimaryToJoiner::Refused {
+                        why: error.to_string(),
+                    }
+                }
+            };
+            made_way = true;
+            if copy.is_done() {
+                ended.push(*id);
+            }
+            (self.on_event)(CheckpointEvent::CopyMessage { copy: *id, message });
+        }
+        for id in ended {
+            self.copies.remove(&id);
+        }
+        made_way
+    }
+
+    /// The last checkpoint, and the last dump.
+    fn finish(mut self, dump_to: Option<PathBuf>) -> Option<Result<DumpSummary, DumpError>> {
+        let advanced = self.advance();
+        let path = dump_to?;
+        Some(match advanced {
+            Ok(()) => dump::dump(&self.checkpoint, &path),
+            Err(error) => Err(error.into()),
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! The data sets of a node: one is current, and a copy makes the next.
+//!
+//! A generation is a folder with a log and a checkpoint. The file `CURRENT` names the one that
+//! counts; it changes in one step. Any other is unfinished and of no use after a stop.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::file::{create_dir, remove, replace, sync_dir};
+
+const CURRENT: &str = "CURRENT";
+const PREFIX: &str = "gen-";
+const SET_ASIDE: &str = "set-aside-";
+
+/// A folder with a log and a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Generation {
+    number: u64,
+    path: PathBuf,
+}
+
+impl Generation {
+    fn new(data_dir: &Path, number: u64) -> Self {
+        Self {
+            number,
+            path: data_dir.join(format!("{PREFIX}{number:06}")),
+        }
+    }
+
+    /// Where the log is.
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Where the checkpoint is.
+    pub(crate) fn checkpoint_dir(&self) -> PathBuf {
+        self.path.join("checkpoint")
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder's name.
+    pub(crate) fn name(&self) -> String {
+        format!("{PREFIX}{:06}", self.number)
+    }
+}
+
+/// The generation that counts; nothing in a new data directory.
+pub(crate) fn current(data_dir: &Path) -> io::Result<Option<Generation>> {
+    let text = match fs::read_to_string(data_dir.join(CURRENT)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let number = text
+        .trim()
+        .strip_prefix(PREFIX)
+        .and_then(|digits| digits.parse().ok());
+    let Some(number) = number else {
+        let what = format!("the file CURRENT names no generation: '{}'", text.trim());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    };
+    let generation = Generation::new(data_dir, number);
+    if !generation.path.is_dir() {
+        let what = format!(
+            "the folder {} is gone, which holds the data",
+            generation.name()
+        );
+        return Err(io::Error::new(io::ErrorKind::NotFound, what));
+    }
+    Ok(Some(generation))
+}
+
+/// Removes what unfinished copies and imports left, and makes the folders of a new generation.
+pub(crate) fn begin(data_dir: &Path) -> io::Result<Generation> {
+    let current = remove_unfinished(data_dir)?;
+    let number = current.map_or(0, |generation| generation.number) + 1;
+    let generation = Generation::new(data_dir, number);
+    create_dir(&generation.path)?;
+    create_dir(&generation.log_dir())?;
+    create_dir(&generation.checkpoint_dir())?;
+    Ok(generation)
+}
+
+/// Removes every generation but the current one, which it returns.
+pub(crate) fn remove_unfinished(data_dir: &Path) -> io::Result<Option<Generation>> {
+    let current = current(data_dir)?;
+    for entry in fs::read_dir(data_dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(|digits| digits.parse::<u64>().ok());
+        let kept = current
+            .as_ref()
+            .is_some_and(|kept| kept.path == entry.path());
+        if number.is_some() && !kept {
+            tracing::info!(folder = %entry.path().display(), "removing unfinished or replaced data");
+            remove(&entry.path())?;
+        }
+    }
+    Ok(current)
+}
+
+/// Makes a generation the one that counts, in one step. Everything in it is durable already.
+pub(crate) fn make_current(data_dir: &Path, generation: &Generation) -> io::Result<()> {
+    sync_dir(&generation.path)?;
+    sync_dir(data_dir)?;
+    let content = format!("{}\n", generation.name());
+    replace(&data_dir.join(CURRENT), content.as_bytes())
+}
+
+/// Keeps a generation that no longer counts beside the others. Says where.
+pub(crate) fn set_aside(data_dir: &Path, generation: &Generation) -> io::Result<PathBuf> {
+    let mut path = data_dir.join(format!("{SET_ASIDE}{}", generation.name()));
+    let mut count = 1;
+    while path.exists() {
+        count += 1;
+        path = data_dir.join(format!("{SET_ASIDE}{}-{count}", generation.name()));
+    }
+    fs::rename(&generation.path, &path)?;
+    sync_dir(data_dir)?;
+    tracing::warn!(folder = %path.display(), "replaced data was set aside");
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{begin, current, make_current, remove_unfinished, set_aside};
+
+    #[test]
+    fn only_the_current_generation_survives() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let dir = dir.path();
+        assert_eq!(current(dir).expect("reads"), None);
+        let first = begin(dir).expect("begins");
+        let first_again = begin(dir).expect("begins");
+        assert_eq!(first, first_again, "an unfinished one leaves no trace");
+        make_current(dir, &first).expect("switches");
+        let second = begin(dir).expect("begins");
+        assert_ne!(first, second);
+        assert_eq!(remove_unfinished(dir).expect("cleans"), Some(first.clone()));
+        assert!(first.path().is_dir() && !second.path().exists());
+    }
+
+    #[test]
+    fn what_is_set_aside_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let dir = dir.path();
+        let first = begin(dir).expect("begins");
+        make_current(dir, &first).expect("switches");
+        let second = begin(dir).expect("begins");
+        make_current(dir, &second).expect("switches");
+        let aside = set_aside(dir, &first).expect("sets aside");
+        remove_unfinished(dir).expect("cleans");
+        assert!(aside.join("log").is_dir());
+        assert_eq!(current(dir).expect("reads"), Some(second));
+    }
+
+    #[test]
+    fn a_current_generation_that_is_gone_is_an_error() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = begin(dir.path()).expect("begins");
+        make_current(dir.path(), &first).expect("switches");
+        std::fs::remove_dir_all(first.path()).expect("removes");
+        assert!(current(dir.path()).is_err());
+        assert!(begin(dir.path()).is_err(), "nothing takes its place");
+    }
+}

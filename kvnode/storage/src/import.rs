@@ -1,0 +1,198 @@
+//! Taking a `db.txt` for the base state of a new node.
+//!
+//! The import fills a generation that is not current yet, so one that is cut off is removed at the
+//! next start and begins anew. The file keeps its name until the generation counts.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use kv_common::db_txt::{DbTxtError, Item, Reader};
+use kv_common::history::{BaseId, History};
+use kv_common::id::Position;
+use kv_common::message::control::DataSummary;
+use kv_common::time::UnixMs;
+use kv_store::{DurableMap, WriteBatch};
+use kvnode_core::state::State;
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint_record::{ImportMark, data_key, decode_value, encode_value};
+use crate::file::{dir_of, sync_dir, with_suffix};
+use crate::generation::Generation;
+use crate::log::Log;
+use crate::log_error::LogError;
+use crate::options::StorageOptions;
+
+/// One batch to the store.
+const BATCH_RECORDS: usize = 1024;
+const BATCH_BYTES: usize = 4 << 20;
+/// So many odd tokens are warned of one by one.
+const WARNINGS_MAX: u64 = 10;
+
+/// Why a `db.txt` cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error("{} cannot be imported: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DbTxtError,
+    },
+    /// The system refused.
+    #[error("{} cannot be imported: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The checkpoint that takes it.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The log that begins behind it.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Fills a new generation from the file at `path`.
+pub(crate) fn import(
+    path: &Path,
+    generation: &Generation,
+    options: &StorageOptions,
+) -> Result<(), ImportError> {
+    let file = File::open(path).map_err(|source| ImportError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let store = |cache_bytes| Checkpoint::store(&generation.checkpoint_dir(), cache_bytes);
+    let map = store(options.checkpoint_cache_bytes).map_err(CheckpointError::from)?;
+    let mut target = Target {
+        path,
+        map,
+        batch: WriteBatch::new(),
+        last: None,
+    };
+    target.take_all(Reader::new(BufReader::new(file)))?;
+    let mut checkpoint = Checkpoint::create(target.map, History::default())?;
+    let mut state = State::new(options.hash_seed);
+    checkpoint.load(&mut state)?;
+    let summary = DataSummary {
+        keys: state.keys(),
+        digest: state.digest(),
+    };
+    let base = BaseId(summary.digest);
+    checkpoint.stand_for(History::on_base(base))?;
+    checkpoint.note_import(ImportMark {
+        summary,
+        renamed: false,
+    })?;
+    Log::create(
+        &generation.log_dir(),
+        base,
+        Position::ZERO,
+        options.segment_bytes,
+    )?;
+    tracing::info!(file = %path.display(), keys = summary.keys, "imported");
+    Ok(())
+}
+
+/// Renames the file that was imported, if that was not done yet.
+pub(crate) fn finish(path: &Path, checkpoint: &mut Checkpoint) -> Result<(), ImportError> {
+    let Some(import) = checkpoint.mark().import.clone() else {
+        return Ok(());
+    };
+    if import.renamed {
+        return Ok(());
+    }
+    let io = |source| ImportError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    match fs::rename(path, with_suffix(path, ".imported")) {
+        Ok(()) => sync_dir(dir_of(path)).map_err(io)?,
+        // Renamed by a run that was cut off before it could note that.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io(error)),
+    }
+    checkpoint.note_import(ImportMark {
+        renamed: true,
+        ..import
+    })?;
+    Ok(())
+}
+
+/// Where the pairs go.
+struct Target<'path> {
+    path: &'path Path,
+    map: Box<dyn DurableMap>,
+    batch: WriteBatch,
+    /// The last pair: an expiry nearly always follows its own.
+    last: Option<(Bytes, Bytes)>,
+}
+
+impl Target<'_> {
+    fn take_all<R: io::BufRead>(&mut self, mut reader: Reader<R>) -> Result<(), ImportError> {
+        let mut odd_tokens = 0;
+        loop {
+            let item = reader
+                .next_item()
+                .map_err(|source| ImportError::Unreadable {
+                    path: self.path.to_owned(),
+                    source,
+                })?;
+            match item {
+                Some(Item::Pair { key, value }) => {
+                    self.batch.put(data_key(&key), encode_value(&value, None));
+                    self.last = Some((key, value));
+                }
+                Some(Item::Expires { key, at }) => self.expires(&key, at)?,
+                Some(Item::Position(_)) => {}
+                Some(Item::OddToken { line }) => {
+                    odd_tokens += 1;
+                    if odd_tokens <= WARNINGS_MAX {
+                        let file = self.path.display();
+                        tracing::warn!(%file, line, "the odd last token of a line is ignored");
+                    }
+                }
+                None => break,
+            }
+            if self.batch.len() >= BATCH_RECORDS || self.batch.bytes() >= BATCH_BYTES {
+                self.apply()?;
+            }
+        }
+        if odd_tokens > WARNINGS_MAX {
+            tracing::warn!(lines = odd_tokens, "lines had an odd last token");
+        }
+        self.apply()
+    }
+
+    fn expires(&mut self, key: &Bytes, at: UnixMs) -> Result<(), ImportError> {
+        let value = match &self.last {
+            Some((last, value)) if last == key => Some(value.clone()),
+            _ => {
+                self.apply()?;
+                let record = self
+                    .map
+                    .get(&data_key(key))
+                    .map_err(CheckpointError::from)?;
+                record.and_then(decode_value).map(|stored| stored.value)
+            }
+        };
+        if let Some(value) = value {
+            self.batch
+                .put(data_key(key), encode_value(&value, Some(at)));
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self) -> Result<(), ImportError> {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        Ok(self.map.apply(batch).map_err(CheckpointError::from)?)
+    }
+}
