@@ -414,3 +414,6 @@ fn unreadable(key: &[u8]) -> CheckpointError {
         key: Bytes::copy_from_slice(key),
     }
 }
+
+#[cfg(test)]
+mod tests;

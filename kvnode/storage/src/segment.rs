@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! header = magic  8 bytes  "KVSEG001"
+//!          crc        u32  CRC-32C over what follows, but for the zeros
 //!          version    u32
-//!          crc        u32  CRC-32C over what follows
 //!          base       u128 the base state that the log builds on
 //!          first      u64  the first entry
 //!          before     u64  the epoch of the entry before it
@@ -35,7 +35,8 @@ const MAGIC: &[u8; 8] = b"KVSEG001";
 const VERSION: u32 = 1;
 const EXTENSION: &str = ".seg";
 const NAME_DIGITS: usize = 20;
-const FIELDS_BYTES: usize = 32;
+/// Version and fields.
+const CHECKED_BYTES: usize = 36;
 const ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
 /// What a segment's header says.
@@ -51,32 +52,28 @@ pub(crate) struct SegmentHeader {
 
 impl SegmentHeader {
     fn encode(&self) -> Vec<u8> {
-        let mut fields = Vec::with_capacity(FIELDS_BYTES);
-        fields.put_u128_le(self.base.0);
-        fields.put_u64_le(self.first.0);
-        fields.put_u64_le(self.epoch_before.0);
+        let mut checked = Vec::with_capacity(CHECKED_BYTES);
+        checked.put_u32_le(VERSION);
+        checked.put_u128_le(self.base.0);
+        checked.put_u64_le(self.first.0);
+        checked.put_u64_le(self.epoch_before.0);
         let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES as usize);
         header.put_slice(MAGIC);
-        header.put_u32_le(VERSION);
-        header.put_u32_le(crc32c::crc32c(&fields));
-        header.put_slice(&fields);
+        header.put_u32_le(crc32c::crc32c(&checked));
+        header.put_slice(&checked);
         header.resize(SEGMENT_HEADER_BYTES as usize, 0);
         header
     }
 
     fn decode(mut bytes: &[u8]) -> Option<Result<Self, NewerVersion>> {
         let magic = bytes.split_off(..MAGIC.len())?;
-        if magic != MAGIC {
-            return None;
-        }
-        let version = bytes.try_get_u32_le().ok()?;
-        if version > VERSION {
-            return Some(Err(NewerVersion));
-        }
         let crc = bytes.try_get_u32_le().ok()?;
-        let fields = bytes.get(..FIELDS_BYTES)?;
-        if crc32c::crc32c(fields) != crc {
+        let checked = bytes.get(..CHECKED_BYTES)?;
+        if magic != MAGIC || crc32c::crc32c(checked) != crc {
             return None;
+        }
+        if bytes.get_u32_le() > VERSION {
+            return Some(Err(NewerVersion));
         }
         Some(Ok(Self {
             base: BaseId(bytes.get_u128_le()),
@@ -115,7 +112,7 @@ pub(crate) fn list_segments(dir: &Path) -> io::Result<Vec<(Seq, PathBuf)>> {
 
 /// Reads the header of a segment; nothing when it is damaged.
 pub(crate) fn read_header(file: &File, path: &Path) -> Result<Option<SegmentHeader>, LogError> {
-    let mut bytes = [0; 16 + FIELDS_BYTES];
+    let mut bytes = [0; MAGIC.len() + 4 + CHECKED_BYTES];
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),

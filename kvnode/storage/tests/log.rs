@@ -15,7 +15,7 @@ use kvnode_storage::{Log, LogError, LogOpening, LogReadError};
 use proptest::prelude::{any, proptest};
 use proptest::test_runner::Config;
 
-use support::{at, batch, copy_dir};
+use support::{at, batch};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -237,10 +237,6 @@ fn a_lost_segment_or_header_is_damage() {
     drop(log);
     let paths = segments(dir.path());
     let lost = dir.path().join("lost");
-    copy_dir(
-        dir.path(),
-        &tempfile::tempdir().expect("a folder").path().join("x"),
-    );
     fs::rename(&paths[1], &lost).expect("moves away");
     let (log, opening) = open(dir.path());
     assert_eq!(
@@ -257,7 +253,10 @@ fn a_lost_segment_or_header_is_damage() {
 fn a_segment_of_a_newer_version_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     drop(create(dir.path()));
-    overwrite(&segments(dir.path())[0], 8, &9_u32.to_le_bytes());
+    let path = &segments(dir.path())[0];
+    overwrite(path, 12, &9_u32.to_le_bytes());
+    let header = fs::read(path).expect("reads");
+    overwrite(path, 8, &crc32c::crc32c(&header[12..48]).to_le_bytes());
     assert!(matches!(
         Log::open(dir.path(), SEGMENT),
         Err(LogError::NewerFormat { .. })
@@ -307,7 +306,7 @@ proptest! {
                 }
             }
             Err(error) => assert!(
-                matches!(error, LogError::NoSegment { .. } | LogError::NewerFormat { .. } | LogError::Io { .. }),
+                matches!(error, LogError::NoSegment { .. }),
                 "{error}"
             ),
         }

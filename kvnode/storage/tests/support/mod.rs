@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod node;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,7 +17,7 @@ use kv_common::time::UnixMs;
 use kvnode_storage::StorageOptions;
 
 /// How long a test waits for a thread before it fails.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 pub fn at(epoch: u64, seq: u64) -> Position {
     Position {

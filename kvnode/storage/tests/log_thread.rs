@@ -1,0 +1,178 @@
+//! The log thread: what it reports, and when.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+
+use kv_common::history::BaseId;
+use kv_common::id::{NodeId, Position, Seq};
+use kv_common::message::control::FsyncMode;
+use kvnode_core::input::{LinkId, Ticket};
+use kvnode_storage::{Log, LogEvent, LogReadRequest, LogThread, StorageOptions};
+
+use support::{DEADLINE, at, batch, options, wait_until};
+
+fn start(dir: &Path, options: &StorageOptions) -> (LogThread, Receiver<LogEvent>) {
+    let log = Log::create(dir, BaseId(1), Position::ZERO, options.segment_bytes).expect("creates");
+    let (sender, events) = channel();
+    let thread = LogThread::spawn(log, options, move |event| {
+        // A test that has seen enough no longer listens.
+        let _ = sender.send(event);
+    });
+    (thread.expect("starts"), events)
+}
+
+/// Waits for the event that `choose` wants.
+fn wait_for<T>(events: &Receiver<LogEvent>, mut choose: impl FnMut(LogEvent) -> Option<T>) -> T {
+    loop {
+        let event = events.recv_timeout(DEADLINE).expect("an event");
+        if let Some(chosen) = choose(event) {
+            return chosen;
+        }
+    }
+}
+
+fn wait_flushed(events: &Receiver<LogEvent>, seq: u64) {
+    wait_for(events, |event| match event {
+        LogEvent::Flushed { through } if through == Seq(seq) => Some(()),
+        _ => None,
+    });
+}
+
+fn last_on_disk(dir: &Path) -> Position {
+    let (log, _) = Log::open(dir, options().segment_bytes).expect("opens");
+    log.last()
+}
+
+#[test]
+fn what_is_reported_as_flushed_is_in_the_files() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (thread, events) = start(dir.path(), &options());
+    let handle = thread.handle();
+    for seq in 1..=200 {
+        handle.append(batch(1, seq, 1000)).expect("is taken");
+    }
+    wait_flushed(&events, 200);
+    assert_eq!(handle.pulse().durable_seq(), 200);
+    assert!(handle.pulse().last_flush_age().is_some());
+    assert_eq!(handle.pulse().pending_for(), None);
+    let copy = dir.path().join("copy");
+    std::fs::create_dir(&copy).expect("creates");
+    for entry in std::fs::read_dir(dir.path()).expect("lists") {
+        let path = entry.expect("lists").path();
+        if path.extension().is_some_and(|extension| extension == "seg") {
+            let name = path.file_name().expect("has a name");
+            std::fs::copy(&path, copy.join(name)).expect("copies");
+        }
+    }
+    assert_eq!(last_on_disk(&copy), at(1, 200));
+    thread.stop().expect("ends");
+}
+
+#[test]
+fn orders_keep_their_order() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (thread, events) = start(dir.path(), &options());
+    let handle = thread.handle();
+    for seq in 1..=9 {
+        handle.append(batch(1, seq, 10)).expect("is taken");
+    }
+    handle.cut_after(Seq(4), Ticket(3)).expect("is taken");
+    handle.append(batch(2, 5, 10)).expect("is taken");
+    let request = LogReadRequest {
+        node: NodeId(8),
+        link: LinkId(9),
+        from: Seq(3),
+        max_bytes: usize::MAX,
+    };
+    handle.read(request).expect("is taken");
+    let gone = LogReadRequest {
+        from: Seq(6),
+        ..request
+    };
+    handle.read(gone).expect("is taken");
+    let mut order = Vec::new();
+    wait_for(&events, |event| match event {
+        LogEvent::Flushed { through } => {
+            order.push(format!("flushed {through}"));
+            None
+        }
+        LogEvent::Cut { ticket } => {
+            order.push(format!("cut {}", ticket.0));
+            None
+        }
+        LogEvent::Read { request, batches } if request.from == Seq(3) => {
+            let found = batches
+                .iter()
+                .map(|batch| (batch.epoch().0, batch.first().0));
+            assert_eq!(found.collect::<Vec<_>>(), [(1, 3), (1, 4), (2, 5)]);
+            None
+        }
+        LogEvent::Read { request, batches } => {
+            assert_eq!((request, batches), (gone, Vec::new()));
+            Some(())
+        }
+        other => panic!("{other:?}"),
+    });
+    let cut = order
+        .iter()
+        .position(|event| event == "cut 3")
+        .expect("was cut");
+    assert_eq!(order[cut - 1], "flushed 9");
+    assert_eq!(order[cut + 1..], ["flushed 5"]);
+    thread.stop().expect("ends");
+    assert_eq!(last_on_disk(dir.path()), at(2, 5));
+}
+
+#[test]
+fn everysec_reports_at_once_and_syncs_by_itself() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let everysec = StorageOptions {
+        fsync: FsyncMode::EverySec,
+        ..options()
+    };
+    let (thread, events) = start(dir.path(), &everysec);
+    let handle = thread.handle();
+    handle.append(batch(1, 1, 10)).expect("is taken");
+    wait_flushed(&events, 1);
+    wait_until("the second is over", || handle.pulse().durable_seq() == 1);
+    handle.append(batch(1, 2, 10)).expect("is taken");
+    thread.stop().expect("ends");
+    assert_eq!(
+        handle.pulse().durable_seq(),
+        2,
+        "a stop leaves nothing behind"
+    );
+}
+
+#[test]
+fn after_a_failure_nothing_is_reported_as_flushed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("log");
+    std::fs::create_dir(&path).expect("creates");
+    let (thread, events) = start(&path, &options());
+    let handle = thread.handle();
+    handle.append(batch(1, 1, 10)).expect("is taken");
+    wait_flushed(&events, 1);
+    // No segment can be begun in a folder that is gone.
+    std::fs::remove_dir_all(&path).expect("removes");
+    for seq in 2..=100 {
+        handle.append(batch(1, seq, 1000)).expect("is taken");
+    }
+    handle.append(batch(1, 101, 10)).expect("is taken");
+    let failed_after = wait_for(&events, |event| match event {
+        LogEvent::Failed { cause } => Some(cause),
+        LogEvent::Flushed { through } => {
+            assert!(through < Seq(100));
+            None
+        }
+        other => panic!("{other:?}"),
+    });
+    assert!(failed_after.contains("log"), "{failed_after}");
+    assert!(handle.pulse().failed());
+    thread.stop().expect("ends");
+    assert_eq!(events.iter().count(), 0, "one failure, and then nothing");
+}
