@@ -37,7 +37,7 @@ const EXTENSION: &str = ".seg";
 const NAME_DIGITS: usize = 20;
 /// Version and fields.
 const CHECKED_BYTES: usize = 36;
-const ZEROS: [u8; 1 << 18] = [0; 1 << 18];
+static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
-pub mod node;
+pub(crate) mod node;
 
 use std::fs;
 use std::path::Path;
@@ -17,9 +17,9 @@ use kv_common::time::UnixMs;
 use kvnode_storage::StorageOptions;
 
 /// How long a test waits for a thread before it fails.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-pub fn at(epoch: u64, seq: u64) -> Position {
+pub(crate) fn at(epoch: u64, seq: u64) -> Position {
     Position {
         epoch: Epoch(epoch),
         seq: Seq(seq),
@@ -27,7 +27,7 @@ pub fn at(epoch: u64, seq: u64) -> Position {
 }
 
 /// Small segments, so that a test has several.
-pub fn options() -> StorageOptions {
+pub(crate) fn options() -> StorageOptions {
     StorageOptions {
         segment_bytes: 64 << 10,
         retention_bytes: 0,
@@ -36,7 +36,7 @@ pub fn options() -> StorageOptions {
     }
 }
 
-pub fn put(key: &str, value: &[u8]) -> Change {
+pub(crate) fn put(key: &str, value: &[u8]) -> Change {
     Change::Put {
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: Bytes::copy_from_slice(value),
@@ -44,7 +44,7 @@ pub fn put(key: &str, value: &[u8]) -> Change {
     }
 }
 
-pub fn put_expiring(key: &str, value: &str, at: u64) -> Change {
+pub(crate) fn put_expiring(key: &str, value: &str, at: u64) -> Change {
     Change::Put {
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: Bytes::copy_from_slice(value.as_bytes()),
@@ -52,20 +52,20 @@ pub fn put_expiring(key: &str, value: &str, at: u64) -> Change {
     }
 }
 
-pub fn delete(key: &str) -> Change {
+pub(crate) fn delete(key: &str) -> Change {
     Change::Delete {
         key: Bytes::copy_from_slice(key.as_bytes()),
     }
 }
 
-pub fn changes(changes: Vec<Change>) -> EntryBody {
+pub(crate) fn changes(changes: Vec<Change>) -> EntryBody {
     EntryBody::Changes {
         request: None,
         changes,
     }
 }
 
-pub fn request(session: Position, number: u64, changes: Vec<Change>) -> EntryBody {
+pub(crate) fn request(session: Position, number: u64, changes: Vec<Change>) -> EntryBody {
     EntryBody::Changes {
         request: Some(RequestRecord {
             id: RequestId {
@@ -80,7 +80,7 @@ pub fn request(session: Position, number: u64, changes: Vec<Change>) -> EntryBod
 }
 
 /// A batch of these entries.
-pub fn batch_of(epoch: u64, first: u64, committed: u64, bodies: &[EntryBody]) -> Batch {
+pub(crate) fn batch_of(epoch: u64, first: u64, committed: u64, bodies: &[EntryBody]) -> Batch {
     let mut builder = BatchBuilder::new(Epoch(epoch), Seq(first));
     for body in bodies {
         builder.push(body);
@@ -89,14 +89,14 @@ pub fn batch_of(epoch: u64, first: u64, committed: u64, bodies: &[EntryBody]) ->
 }
 
 /// A batch of one entry that puts a value of `bytes` bytes under a key of its own.
-pub fn batch(epoch: u64, seq: u64, bytes: usize) -> Batch {
+pub(crate) fn batch(epoch: u64, seq: u64, bytes: usize) -> Batch {
     let fill = u8::try_from(seq % 251).expect("is small");
     let body = changes(vec![put(&format!("key-{seq}"), &vec![fill; bytes])]);
     batch_of(epoch, seq, seq.saturating_sub(1), &[body])
 }
 
 /// Copies a folder with everything in it, as a crash would leave it.
-pub fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("creates");
     for entry in fs::read_dir(from).expect("lists") {
         let entry = entry.expect("lists");
@@ -110,7 +110,7 @@ pub fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// Waits until `condition` holds.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < DEADLINE, "waited in vain: {what}");

@@ -16,25 +16,25 @@ use kvnode_storage::{
 use super::wait_until;
 
 /// The threads on one data set, and what they should hold.
-pub struct Node {
-    pub dir: DataDir,
-    pub options: StorageOptions,
-    pub log: LogThread,
-    pub checkpoint: CheckpointThread,
+pub(crate) struct Node {
+    pub(crate) dir: DataDir,
+    pub(crate) options: StorageOptions,
+    pub(crate) log: LogThread,
+    pub(crate) checkpoint: CheckpointThread,
     log_events: Receiver<LogEvent>,
-    pub events: Receiver<CheckpointEvent>,
-    pub model: State,
+    pub(crate) events: Receiver<CheckpointEvent>,
+    pub(crate) model: State,
     last: Position,
 }
 
 impl Node {
-    pub fn open(path: &Path, options: &StorageOptions) -> Self {
+    pub(crate) fn open(path: &Path, options: &StorageOptions) -> Self {
         let dir = DataDir::open(path).expect("opens");
         let data_set = open_data_set(&dir, options, true, None).expect("recovers");
         Self::over(dir, options, data_set)
     }
 
-    pub fn over(dir: DataDir, options: &StorageOptions, data_set: DataSet) -> Self {
+    pub(crate) fn over(dir: DataDir, options: &StorageOptions, data_set: DataSet) -> Self {
         assert_eq!(data_set.recovered.unfit, None);
         let last = data_set.recovered.history.last();
         let mut model = data_set.recovered.state;
@@ -65,12 +65,12 @@ impl Node {
         }
     }
 
-    pub fn handle(&self) -> CheckpointHandle {
+    pub(crate) fn handle(&self) -> CheckpointHandle {
         self.checkpoint.handle()
     }
 
     /// Writes one batch, durably, and applies it.
-    pub fn write(&mut self, epoch: u64, bodies: &[EntryBody]) {
+    pub(crate) fn write(&mut self, epoch: u64, bodies: &[EntryBody]) {
         let first = self.last.seq.next();
         let batch = super::batch_of(epoch, first.0, self.last.seq.0, bodies);
         self.last = Position {
@@ -87,12 +87,12 @@ impl Node {
         self.handle().applied(through);
     }
 
-    pub fn last(&self) -> Seq {
+    pub(crate) fn last(&self) -> Seq {
         self.last.seq
     }
 
     /// The next event that `choose` wants.
-    pub fn wait_for<T>(&self, mut choose: impl FnMut(CheckpointEvent) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&self, mut choose: impl FnMut(CheckpointEvent) -> Option<T>) -> T {
         loop {
             let event = self.events.recv_timeout(super::DEADLINE).expect("an event");
             assert!(
@@ -106,7 +106,7 @@ impl Node {
     }
 
     /// Writes `db.txt` at the present position, and returns its content.
-    pub fn dump(&self) -> Vec<u8> {
+    pub(crate) fn dump(&self) -> Vec<u8> {
         let path = self.db_txt();
         self.handle()
             .dump(1, self.last.seq, path.clone())
@@ -121,12 +121,12 @@ impl Node {
         content
     }
 
-    pub fn db_txt(&self) -> PathBuf {
+    pub(crate) fn db_txt(&self) -> PathBuf {
         self.dir.path().join("db.txt")
     }
 
     /// Ends everything in order, and hands the model out.
-    pub fn stop(self, dump_to: Option<PathBuf>) -> State {
+    pub(crate) fn stop(self, dump_to: Option<PathBuf>) -> State {
         self.log.stop().expect("ends");
         let dumped = self.checkpoint.stop(dump_to).expect("ends");
         if let Some(outcome) = dumped {
@@ -143,7 +143,7 @@ impl Node {
 }
 
 /// Applies what a state does not have yet.
-pub fn apply(state: &mut State, batch: &Batch) {
+pub(crate) fn apply(state: &mut State, batch: &Batch) {
     for entry in batch.entries().expect("decodes") {
         if entry.position.seq > state.applied().seq {
             state.apply(&entry);
@@ -152,7 +152,7 @@ pub fn apply(state: &mut State, batch: &Batch) {
 }
 
 /// Asserts that two states hold the same.
-pub fn assert_same(ours: &State, theirs: &State) {
+pub(crate) fn assert_same(ours: &State, theirs: &State) {
     assert_eq!(ours.applied(), theirs.applied());
     assert_eq!(ours.keys(), theirs.keys());
     assert_eq!(ours.digest(), theirs.digest());
