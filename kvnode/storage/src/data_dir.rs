@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use crate::file::{create_dir, dir_of, replace};
+use crate::segment::create_zeroed;
 
 const LOCK: &str = "LOCK";
 const FORMAT: &str = "FORMAT";
 const VERSION: u32 = 1;
+/// Given back when the disk is full, so that the databases open and the node can stop cleanly:
+/// sled writes when it opens.
+const RESERVE: &str = "RESERVE";
+const RESERVE_BYTES: u64 = 16 << 20;
 
 /// What a data directory of ours may hold before it has a `FORMAT`: what a first start that was
 /// cut off, or the operator, put there.
@@ -89,10 +94,47 @@ impl DataDir {
             let content = format!("{VERSION}\n");
             replace(&path.join(FORMAT), content.as_bytes()).map_err(io)?;
         }
-        Ok(Self {
+        let dir = Self {
             path: path.to_owned(),
             _lock: lock,
-        })
+        };
+        dir.fill_reserve();
+        Ok(dir)
+    }
+
+    /// Gives the space of the reserve back to the file system. Says whether there was any.
+    #[must_use]
+    pub fn release_reserve(&self) -> bool {
+        let released = fs::remove_file(self.path.join(RESERVE)).is_ok();
+        if released {
+            tracing::warn!("the disk is full; the reserve was given up");
+        }
+        released
+    }
+
+    /// Runs `open`, and once more with the reserve given up if the disk was full.
+    pub(crate) fn with_reserve<T, E>(
+        &self,
+        is_full: impl Fn(&E) -> bool,
+        mut open: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match open() {
+            Err(error) if is_full(&error) && self.release_reserve() => open(),
+            other => other,
+        }
+    }
+
+    /// Sets space aside, if there is enough.
+    fn fill_reserve(&self) {
+        let path = self.path.join(RESERVE);
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == RESERVE_BYTES) {
+            return;
+        }
+        if let Err(error) = create_zeroed(&path, RESERVE_BYTES) {
+            tracing::warn!(%error, "no space can be set aside for the time when the disk is full");
+            // Half a reserve only takes the space that is needed now.
+            let _ = fs::remove_file(&path);
+        }
     }
 
     /// Where it is.
@@ -203,6 +245,26 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         fs::write(dir.path().join("db.txt"), "a n\n").expect("writes");
         DataDir::open(dir.path()).expect("opens");
+    }
+
+    #[test]
+    fn a_full_disk_is_met_with_the_reserve_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let open = DataDir::open(dir.path()).expect("opens");
+        let always = || Err::<(), _>("full");
+        assert_eq!(open.with_reserve(|_| false, always), Err("full"));
+        assert!(dir.path().join("RESERVE").exists());
+        let mut tries = 0;
+        let once = || {
+            tries += 1;
+            if tries < 2 { Err("full") } else { Ok(tries) }
+        };
+        assert_eq!(open.with_reserve(|_| true, once), Ok(2));
+        assert!(!dir.path().join("RESERVE").exists());
+        assert_eq!(open.with_reserve(|_| true, always), Err("full"));
+        drop(open);
+        DataDir::open(dir.path()).expect("opens");
+        assert!(dir.path().join("RESERVE").exists(), "set aside anew");
     }
 
     #[test]

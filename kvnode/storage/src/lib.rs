@@ -1,4 +1,26 @@
 //! The log, the checkpoint and the meta records of a node, and how they come back after a stop.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `data_dir.rs`, `generation.rs` | one process, one format; which folder counts |
+//! | `meta.rs`, `meta_thread.rs` | who the node is and what it promised |
+//! | `log.rs`, `log_scan.rs`, `log_reader.rs`, `log_thread.rs` | batches, durable before anything is said about them |
+//! | `segment.rs`, `record.rs`, `record_stream.rs`, `spare.rs`, `log_index.rs` | the log's files |
+//! | `checkpoint.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
+//! | `recovery.rs` | checkpoint and log, brought back |
+//! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
+//! | `dump.rs`, `import.rs` | `db.txt` |
+//! | `inspection.rs` | a data directory, looked at from outside |
+//!
+//! A start opens [`DataDir`], then [`Meta`], then the data with [`open_data_set`], and hands the
+//! parts to [`MetaThread`], [`LogThread`] and [`CheckpointThread`]. A stop in order ends the log
+//! thread first, then the checkpoint thread, which writes `db.txt`, then the meta thread, and
+//! stores the clean stop in the records that this one hands back. Requests to a thread never wait,
+//! and events come by a callback on the thread, which must not wait either.
+//!
+//! A copy replaces the data while the node runs: [`CopyTarget::take`] goes on beside the threads;
+//! before [`CopyTarget::finish`], the log and checkpoint threads are ended, and after it started
+//! anew on what it returns.
 
 mod checkpoint;
 mod checkpoint_record;

@@ -71,7 +71,9 @@ impl Meta {
         let options = StoreOptions {
             cache_bytes: CACHE_BYTES,
         };
-        let store = Store::open(&dir.path().join(FOLDER), options)?;
+        let path = dir.path().join(FOLDER);
+        let is_full = |error: &StoreError| matches!(error, StoreError::DiskFull { .. });
+        let store = dir.with_reserve(is_full, || Store::open(&path, options))?;
         Self::over(Box::new(store), new_node)
     }
 

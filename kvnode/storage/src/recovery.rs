@@ -1,5 +1,6 @@
 //! Bringing a node's data back: checkpoint, then log.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
@@ -78,6 +79,16 @@ pub fn open_data_set(
     tail_certain: bool,
     import_from: Option<&Path>,
 ) -> Result<DataSet, DataSetError> {
+    let open = || open_or_make(dir, options, tail_certain, import_from);
+    dir.with_reserve(is_full_disk, open)
+}
+
+fn open_or_make(
+    dir: &DataDir,
+    options: &StorageOptions,
+    tail_certain: bool,
+    import_from: Option<&Path>,
+) -> Result<DataSet, DataSetError> {
     let io = |source| DataSetError::Io {
         path: dir.path().display().to_string(),
         source,
@@ -122,6 +133,22 @@ fn make_empty(generation: &Generation, options: &StorageOptions) -> Result<(), D
         options.segment_bytes,
     )?;
     Ok(())
+}
+
+fn is_full_disk(error: &DataSetError) -> bool {
+    match error {
+        DataSetError::Checkpoint(CheckpointError::Store(error)) => {
+            matches!(error, StoreError::DiskFull { .. })
+        }
+        DataSetError::Io { source, .. } | DataSetError::Log(LogError::Io { source, .. }) => {
+            source.kind() == ErrorKind::StorageFull
+        }
+        DataSetError::Checkpoint(_)
+        | DataSetError::Log(_)
+        | DataSetError::Read(_)
+        | DataSetError::Batch(_)
+        | DataSetError::Import(_) => false,
+    }
 }
 
 /// Whether the data is damaged, and not merely in use or on a full disk.
