@@ -132,8 +132,6 @@ impl DataDir {
         }
         if let Err(error) = create_zeroed(&path, RESERVE_BYTES) {
             tracing::warn!(%error, "no space can be set aside for the time when the disk is full");
-            // Half a reserve only takes the space that is needed now.
-            let _ = fs::remove_file(&path);
         }
     }
 

@@ -127,8 +127,17 @@ pub(crate) fn read_header(file: &File, path: &Path) -> Result<Option<SegmentHead
     }
 }
 
-/// Creates a file of `length` zeros at `path`, written and not merely reserved.
+/// Creates a file of `length` zeros at `path`, written and not merely reserved. A file that does
+/// not get its length is removed: on a full disk it would only take what is left.
 pub(crate) fn create_zeroed(path: &Path, length: u64) -> io::Result<File> {
+    let created = try_create_zeroed(path, length);
+    if created.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    created
+}
+
+fn try_create_zeroed(path: &Path, length: u64) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
