@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::copies::digests_at_one_position;
 use crate::daemon::Daemon;
+use crate::load::Load;
 use crate::one_at_a_time::take_turn;
 use crate::programs::Program;
 use crate::status::Status;
@@ -133,6 +135,12 @@ impl Cluster {
     #[must_use]
     pub fn user(&self) -> User {
         User::of_coordinator(self.coordinator_address())
+    }
+
+    /// Starts load whose operations may take `timeout`.
+    #[must_use]
+    pub fn load(&self, timeout: Duration, seed: u64) -> Load {
+        Load::start(self.coordinator_address(), timeout, seed)
     }
 
     /// How the cluster is.

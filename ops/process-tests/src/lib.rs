@@ -27,7 +27,7 @@ mod wait;
 pub use cluster::{Cluster, ClusterOptions};
 pub use daemon::Daemon;
 pub use link::{Link, client_hello};
-pub use load::{Load, LoadOptions, LoadResult};
+pub use load::Load;
 pub use programs::Program;
 pub use status::{NodeState, Status};
 pub use user::{Output, User};

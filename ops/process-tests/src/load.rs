@@ -1,132 +1,94 @@
-//! Load from `kvclient bench --verify`, in the background: it remembers what was acknowledged and at its
-//! end reads every key back.
+//! Load in the background, by the engine of `kvclient bench`: it remembers what was acknowledged, and at
+//! its end looks for all of it.
 
-use std::io::Read;
-use std::process::Child;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use serde::Deserialize;
+use kv_common::id::Address;
+use kvclient::load::{LoadOptions, LoadReport, Meter, Verification, run};
+use kvclient::{Client, ClientOptions};
 
-use crate::daemon::KilledOnDrop;
-use crate::user::User;
-use crate::wait::{PATIENCE, wait_until};
+/// Clients that each wait for their answer before they ask again.
+const CLIENTS: u32 = 4;
+const KEYS: u64 = 2_000;
+const READ_SHARE: f64 = 0.2;
+/// Long enough for a crash, a failover and a return to fall into it.
+const DURATION: Duration = Duration::from_secs(12);
 
-/// What load to make.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadOptions {
-    /// Clients that each wait for their answer before they ask again.
-    pub clients: u32,
-    /// How long, in seconds.
-    pub duration_s: u32,
-    /// How many of a hundred operations are reads.
-    pub reads_percent: u32,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self {
-            clients: 4,
-            duration_s: 6,
-            reads_percent: 20,
-        }
-    }
-}
-
-/// Load that is under way. Killed when the value goes.
+/// Load that is under way.
 #[derive(Debug)]
 pub struct Load {
-    child: KilledOnDrop,
-}
-
-/// What `kvclient bench --verify` says at its end.
-#[derive(Clone, Debug, Deserialize)]
-pub struct LoadResult {
-    /// Operations that were answered.
-    pub operations: u64,
-    /// Operations that were refused, or that nobody answered in time.
-    pub errors: u64,
-    /// What the verification found.
-    pub verified: Verification,
-}
-
-/// What the verification at the end of a load found.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Verification {
-    /// Keys that were read back.
-    pub keys: u64,
-    /// Keys that do not hold what was acknowledged last.
-    pub wrong: u64,
+    thread: JoinHandle<LoadReport>,
 }
 
 impl Load {
-    /// Starts load for `user`.
+    /// Starts load on the cluster of the coordinator at `coordinator`. An operation may take
+    /// `timeout`. Loads with the same `seed` ask for the same keys in the same order.
     ///
     /// # Panics
-    /// When `kvclient` does not start.
+    /// When the address is none, or no thread can be started.
     #[must_use]
-    pub fn start(user: &User, options: LoadOptions) -> Self {
-        let clients = options.clients.to_string();
-        let duration = format!("{}s", options.duration_s);
-        let reads = options.reads_percent.to_string();
-        let arguments = [
-            "bench",
-            "--verify",
-            "--clients",
-            &clients,
-            "--duration",
-            &duration,
-            "--reads",
-            &reads,
-        ];
-        let child = user.and(&["--output", "json"]).command(&arguments).spawn();
+    pub fn start(coordinator: &str, timeout: Duration, seed: u64) -> Self {
+        let coordinator: Address = coordinator.parse().expect("an address of our own");
+        let client = ClientOptions {
+            coordinators: vec![coordinator],
+            timeout,
+            name: "process-tests".to_owned(),
+            ..ClientOptions::default()
+        };
+        let load = LoadOptions {
+            clients: CLIENTS,
+            keys: KEYS,
+            read_share: READ_SHARE,
+            duration: DURATION,
+            seed,
+            run: seed,
+            verify: true,
+            ..LoadOptions::default()
+        };
+        let thread = thread::Builder::new().name("load".to_owned());
+        let thread = thread.spawn(move || make(client, &load));
         Self {
-            child: KilledOnDrop(child.expect("kvclient starts")),
+            thread: thread.expect("a thread is started"),
         }
     }
 
-    /// Waits until it is over.
+    /// Waits until it is over, everything that was acknowledged is found, and gives what it came to.
     ///
     /// # Panics
-    /// When it does not end, or says nothing that is understood.
-    #[must_use]
-    pub fn finish(self) -> LoadResult {
-        let Self { mut child } = self;
-        wait_until("the load to end", PATIENCE, || match child.0.try_wait() {
-            Ok(Some(_)) => Ok(()),
-            seen => Err(format!("{seen:?}")),
-        });
-        let (stdout, stderr) = output_of(&mut child.0);
-        let last = stdout.lines().last().unwrap_or_default();
-        serde_json::from_str(last)
-            .unwrap_or_else(|cause| panic!("no result ({cause}): {stdout}{stderr}"))
+    /// When an acknowledged write is missing, or a read was stale, or showed what was never written.
+    pub fn finish_with_nothing_lost(self) -> LoadReport {
+        let report = self.thread.join().expect("the load runs to its end");
+        let found = verification(&report);
+        assert!(found.acknowledged > 0 && found.keys > 0, "{report:?}");
+        assert!(found.holds(), "{report:?}");
+        report
+    }
+
+    /// The same, and checks that no operation failed.
+    ///
+    /// # Panics
+    /// As above, and when an operation failed.
+    pub fn finish_with_nothing_lost_or_failed(self) {
+        let report = self.finish_with_nothing_lost();
+        assert_eq!(report.error_count(), 0, "{report:?}");
+        assert_eq!(verification(&report).unknown, 0, "{report:?}");
     }
 }
 
-fn output_of(ended: &mut Child) -> (String, String) {
-    let mut stdout = String::new();
-    let mut stderr = String::new();
-    let out = ended.stdout.take().expect("piped");
-    let errors = ended.stderr.take().expect("piped");
-    { out }.read_to_string(&mut stdout).expect("text");
-    { errors }.read_to_string(&mut stderr).expect("text");
-    (stdout, stderr)
+fn verification(report: &LoadReport) -> Verification {
+    report.verification.expect("the load verifies")
 }
 
-impl LoadResult {
-    /// Checks that every acknowledged write is there.
-    ///
-    /// # Panics
-    /// When one is not.
-    pub fn expect_nothing_lost(&self) {
-        assert!(self.operations > 0 && self.verified.keys > 0, "{self:?}");
-        assert_eq!(self.verified.wrong, 0, "{self:?}");
-    }
-
-    /// Checks that every acknowledged write is there, and that every operation was answered.
-    ///
-    /// # Panics
-    /// When not.
-    pub fn expect_nothing_lost_or_failed(&self) {
-        self.expect_nothing_lost();
-        assert_eq!(self.errors, 0, "{self:?}");
-    }
+fn make(client: ClientOptions, load: &LoadOptions) -> LoadReport {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime is built");
+    runtime.block_on(async {
+        let client = Client::connect(client).expect("a coordinator is named");
+        let report = run(&client, load, &Meter::new().into()).await;
+        client.close().await;
+        report
+    })
 }

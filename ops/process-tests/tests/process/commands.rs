@@ -108,3 +108,14 @@ fn the_address_of_the_primary_is_to_be_had_in_three_ways() {
     assert_eq!(written.trim_end(), address);
     assert!(user.done(&["status"]).contains(&address));
 }
+
+#[test]
+fn a_bench_says_what_it_measured_and_finds_what_it_wrote() {
+    let cluster = Cluster::of_three();
+    let arguments = ["bench", "--verify", "--clients", "2", "--duration", "1s"];
+    let said = cluster.user().done(&arguments);
+    for figure in ["p50", "p99", "p99.9"] {
+        assert!(said.contains(figure), "{said}");
+    }
+    cluster.expect_equal_copies();
+}

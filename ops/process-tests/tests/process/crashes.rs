@@ -1,14 +1,16 @@
 //! Something dies under load, and nothing that was acknowledged is missing.
 
-use process_tests::{Cluster, Load, LoadOptions};
+use std::time::Duration;
 
-use crate::rounds::kill_the_primary_under_load;
+use process_tests::Cluster;
+
+use crate::rounds::{TIMEOUT, kill_the_primary_under_load};
 
 #[test]
 fn a_killed_primary_loses_nothing_and_comes_back() {
     let mut cluster = Cluster::of_three();
-    for _ in 0..2 {
-        kill_the_primary_under_load(&mut cluster);
+    for seed in 1..=2 {
+        kill_the_primary_under_load(&mut cluster, seed);
     }
 }
 
@@ -17,7 +19,7 @@ fn a_killed_backup_only_makes_writes_pause() {
     let mut cluster = Cluster::of_three();
     let backup = cluster.backup();
     let primary = cluster.primary();
-    let load = Load::start(&cluster.user(), LoadOptions::default());
+    let load = cluster.load(TIMEOUT, 1);
     cluster.wait_for_commits(500);
     cluster.kill_node(&backup);
     let without = cluster.wait_for_in_sync(2);
@@ -25,7 +27,7 @@ fn a_killed_backup_only_makes_writes_pause() {
     cluster.wait_for_commits(500);
     cluster.start_node(&backup);
     cluster.wait_for_in_sync(3);
-    load.finish().expect_nothing_lost_or_failed();
+    load.finish_with_nothing_lost_or_failed();
     cluster.expect_equal_copies();
 }
 
@@ -34,7 +36,7 @@ fn reads_and_writes_go_on_while_the_coordinator_is_dead() {
     let mut cluster = Cluster::of_three();
     let before = cluster.status();
     let primary = cluster.primary();
-    let load = Load::start(&cluster.user(), LoadOptions::default());
+    let load = cluster.load(TIMEOUT, 1);
     cluster.wait_for_commits(500);
     cluster.kill_coordinator();
     // Nobody to ask where the primary is, so this one is told.
@@ -56,17 +58,16 @@ fn reads_and_writes_go_on_while_the_coordinator_is_dead() {
         "the coordinator knows what it decided"
     );
     assert_eq!(cluster.user().done(&["get", "while-away"]), "19");
-    load.finish().expect_nothing_lost_or_failed();
+    load.finish_with_nothing_lost_or_failed();
     cluster.expect_equal_copies();
 }
 
 #[test]
 fn all_killed_at_once_have_everything_that_was_acknowledged() {
     let mut cluster = Cluster::of_three();
-    let user = cluster.user();
     let before = cluster.status();
     // Goes on across the crash: what it asks meanwhile is answered, or found to be unknown, after it.
-    let load = Load::start(&user.and(&["--timeout", "50s"]), LoadOptions::default());
+    let load = cluster.load(Duration::from_secs(50), 1);
     cluster.wait_for_commits(1000);
     cluster.kill_all();
     cluster.start_coordinator();
@@ -76,7 +77,7 @@ fn all_killed_at_once_have_everything_that_was_acknowledged() {
     let after = cluster.wait_for_in_sync(3);
     assert!(after.epoch() > before.epoch());
     cluster.wait_for_commits(100);
-    load.finish().expect_nothing_lost();
+    load.finish_with_nothing_lost();
     cluster.expect_equal_copies();
 }
 

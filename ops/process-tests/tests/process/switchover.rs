@@ -1,12 +1,14 @@
 //! A planned change of the primary.
 
-use process_tests::{Cluster, Load, LoadOptions};
+use process_tests::Cluster;
+
+use crate::rounds::TIMEOUT;
 
 #[test]
 fn a_switchover_under_load_fails_no_operation() {
     let cluster = Cluster::of_three();
     let user = cluster.user();
-    let load = Load::start(&user, LoadOptions::default());
+    let load = cluster.load(TIMEOUT, 1);
     for _ in 0..3 {
         cluster.wait_for_commits(300);
         let former = cluster.primary();
@@ -14,7 +16,7 @@ fn a_switchover_under_load_fails_no_operation() {
         cluster.wait_for_other_primary(&former);
         cluster.wait_for_in_sync(3);
     }
-    load.finish().expect_nothing_lost_or_failed();
+    load.finish_with_nothing_lost_or_failed();
     cluster.expect_equal_copies();
 }
 
