@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! The daemon that holds a full copy of its shard, as primary or backup.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `cli`, `config_file`, `logging` | what an operator says, and what is said to an operator |
+//! | `start` | the order of a start and of a stop |
+//! | `clock` | the clocks, read in one place |
+//! | `serving` | the thread that owns the core, the table and all sockets of clients and peers |
+//! | `coordinator_link` | the thread that sends heartbeats |
+//! | `pulse` | what these two tell each other without waiting |
+//! | `data_threads`, `copy_fetch` | the storage threads, and how a copy replaces what they work on |
+//! | `events` | what other threads tell the serving thread |
+
+mod cli;
+mod clock;
+mod config_file;
+mod coordinator_link;
+mod copy_fetch;
+mod data_threads;
+mod events;
+mod logging;
+mod pulse;
+mod serving;
+mod start;
+
+use std::process::ExitCode;
+
+use crate::cli::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    logging::start(&arguments);
+    match start::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What an operator says: flags over variables over the configuration file.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use jiff::SignedDuration;
+use kv_common::id::Address;
+use kv_common::message::control::FsyncMode;
+use tracing::level_filters::LevelFilter;
+
+use crate::config_file;
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KVNODE_COMMIT"), ")");
+
+/// Holds a full copy of the key space, as primary or backup.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kvnode", version = VERSION)]
+pub(crate) struct Arguments {
+    /// Where the coordinator is reached
+    #[arg(
+        long,
+        env = "KVNODE_COORDINATOR",
+        value_name = "ADDR[,ADDR…]",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub(crate) coordinator: Vec<Address>,
+
+    /// Where to listen for clients and other nodes; port 0 takes a free one
+    #[arg(long, env = "KVNODE_LISTEN", value_name = "ADDR")]
+    #[arg(default_value = "127.0.0.1:7200")]
+    pub(crate) listen: Address,
+
+    /// Where clients and other nodes reach this node [default: where it listens]
+    #[arg(long, env = "KVNODE_ADVERTISE", value_name = "ADDR")]
+    pub(crate) advertise: Option<Address>,
+
+    /// The folder of this node's data
+    #[arg(long, env = "KVNODE_DATA_DIR", value_name = "DIR", required = true)]
+    pub(crate) data_dir: PathBuf,
+
+    /// What people call this node [default: the advertised address]
+    #[arg(long, env = "KVNODE_NAME")]
+    pub(crate) name: Option<String>,
+
+    /// When a write counts as held: on disk, or in memory with the disk at most a second behind
+    #[arg(long, env = "KVNODE_FSYNC", value_enum, default_value = "always")]
+    pub(crate) fsync: Fsync,
+
+    /// The key space as text: read at the first start, written at a stop [default: DIR/db.txt]
+    #[arg(long, env = "KVNODE_DB_TXT", value_name = "PATH")]
+    pub(crate) db_txt: Option<PathBuf>,
+
+    /// How often to write it while the node runs; 0: only when asked and at a stop
+    #[arg(long, env = "KVNODE_DUMP_INTERVAL", value_name = "TIME")]
+    #[arg(default_value = "5m")]
+    pub(crate) dump_interval: DumpInterval,
+
+    /// A TOML file with any of these settings, under the same names
+    #[arg(long, env = "KVNODE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// How log lines are written, to standard error
+    #[arg(long, env = "KVNODE_LOG_FORMAT", value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: off, error, warn, info, debug or trace
+    #[arg(long, env = "KVNODE_LOG_LEVEL", default_value = "info")]
+    pub(crate) log_level: LevelFilter,
+}
+
+/// `--fsync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fsync {
+    /// On disk.
+    Always,
+    /// In memory, on disk within a second.
+    Everysec,
+}
+
+impl From<Fsync> for FsyncMode {
+    fn from(fsync: Fsync) -> Self {
+        match fsync {
+            Fsync::Always => Self::Always,
+            Fsync::Everysec => Self::EverySec,
+        }
+    }
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `--dump-interval`; none: never by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DumpInterval(pub(crate) Option<Duration>);
+
+/// A text that is no interval.
+#[derive(Debug)]
+pub(crate) struct DumpIntervalError;
+
+impl fmt::Display for DumpIntervalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("write a time such as 30s or 5m, or 0 for never")
+    }
+}
+
+impl std::error::Error for DumpIntervalError {}
+
+impl FromStr for DumpInterval {
+    type Err = DumpIntervalError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "0" {
+            return Ok(Self(None));
+        }
+        let duration: SignedDuration = text.parse().map_err(|_| DumpIntervalError)?;
+        let duration = Duration::try_from(duration).map_err(|_| DumpIntervalError)?;
+        Ok(Self((!duration.is_zero()).then_some(duration)))
+    }
+}
+
+impl Arguments {
+    /// Reads the command line, the environment, and the configuration file that these name.
+    ///
+    /// # Errors
+    /// When something is missing or makes no sense, and when help or the version was asked for.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::read_from(std::env::args_os())
+    }
+
+    fn read_from<I>(words: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = OsString>,
+    {
+        let words: Vec<OsString> = words.into_iter().collect();
+        let first_look = Self::command()
+            .ignore_errors(true)
+            .try_get_matches_from(&words);
+        let file = first_look
+            .ok()
+            .and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
+        let command = match file {
+            Some(path) => config_file::as_defaults(Self::command(), &path)?,
+            None => Self::command(),
+        };
+        Self::from_arg_matches(&command.try_get_matches_from(words)?)
+    }
+
+    /// Where `db.txt` is.
+    pub(crate) fn db_txt(&self) -> PathBuf {
+        self.db_txt
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("db.txt"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, DumpInterval};
+    use clap::CommandFactory;
+    use std::ffi::OsString;
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn read(words: &[&str]) -> Result<Arguments, clap::Error> {
+        let words = [&["kvnode"], words].concat();
+        Arguments::read_from(words.into_iter().map(OsString::from))
+    }
+
+    fn read_with_file(content: &str, more: &[&str]) -> Result<Arguments, clap::Error> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kvnode.toml");
+        fs::write(&path, content).expect("writes");
+        let config = format!("--config={}", path.display());
+        read(&[&[config.as_str()], more].concat())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let read = read(&["--coordinator", "a:1,b:2", "--data-dir", "d"]).expect("reads");
+        assert_eq!(read.coordinator.len(), 2);
+        assert_eq!(read.listen.to_string(), "127.0.0.1:7200");
+        assert_eq!(read.db_txt(), Path::new("d").join("db.txt"));
+        let five_minutes = Duration::from_secs(300);
+        assert_eq!(read.dump_interval, DumpInterval(Some(five_minutes)));
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let file = "coordinator = ['a:1', 'b:2']\nlisten = '127.0.0.1:1'\ndata-dir = 'd'\n";
+        let read = read_with_file(file, &["--listen", "127.0.0.1:2"]).expect("reads");
+        assert_eq!(read.listen.to_string(), "127.0.0.1:2");
+        assert_eq!(read.coordinator.len(), 2);
+    }
+
+    #[test]
+    fn nonsense_in_the_file_is_a_usage_error() {
+        for content in [
+            "colour = 'blue'\n",
+            "help = 'me'\n",
+            "config = 'another.toml'\n",
+            "listen = 7\n",
+            "listen = 'nowhere'\n",
+            "listen = [\n",
+            "[listen]\nport = 1\n",
+        ] {
+            let more = ["--coordinator", "a:1", "--data-dir", "d"];
+            let error = read_with_file(content, &more).expect_err(content);
+            assert_eq!(error.exit_code(), 2, "{content}");
+        }
+        let missing = read(&["--config", "/nowhere/kvnode.toml"]).expect_err("no file");
+        assert!(missing.to_string().contains("/nowhere/kvnode.toml"));
+    }
+
+    #[test]
+    fn an_interval_has_a_unit_or_is_off() {
+        let off = DumpInterval(None);
+        assert_eq!("0".parse::<DumpInterval>().expect("parses"), off);
+        assert_eq!("0s".parse::<DumpInterval>().expect("parses"), off);
+        assert!("5".parse::<DumpInterval>().is_err());
+        assert!("-5m".parse::<DumpInterval>().is_err());
+        assert!("soon".parse::<DumpInterval>().is_err());
+    }
+}

@@ -1,0 +1,66 @@
+//! The configuration file: the settings of the command line under the same names. Its values become
+//! the command line's defaults, so they are checked in the same way and everything else wins over
+//! them.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Command;
+use clap::builder::OsStr;
+use clap::error::ErrorKind;
+use toml::{Table, Value};
+
+/// Arguments that make no sense in a file.
+const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
+
+/// `command` with the values of the file at `path` as its defaults.
+///
+/// # Errors
+/// When the file cannot be read, or names a setting that does not exist.
+pub(crate) fn as_defaults(mut command: Command, path: &Path) -> Result<Command, clap::Error> {
+    let file = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|cause| usage(&mut command, &format!("{file} cannot be read: {cause}")))?;
+    let table: Table = text
+        .parse()
+        .map_err(|cause| usage(&mut command, &format!("{file} is no TOML: {cause}")))?;
+    command.build();
+    for (name, value) in table {
+        let id = name.replace('-', "_");
+        let known = command
+            .get_arguments()
+            .any(|argument| argument.get_long() == Some(&name) && argument.get_id() == &id);
+        if !known || NOT_IN_A_FILE.contains(&id.as_str()) {
+            let what = format!("{file} sets '{name}', which is no setting of this program");
+            return Err(usage(&mut command, &what));
+        }
+        let Some(values) = words(&value) else {
+            let what = format!("{file}: '{name}' wants a text in quotes");
+            return Err(usage(&mut command, &what));
+        };
+        command = command.mut_arg(&id, |argument| {
+            argument.required(false).default_values(values)
+        });
+    }
+    Ok(command)
+}
+
+fn usage(command: &mut Command, what: &str) -> clap::Error {
+    command.error(ErrorKind::ValueValidation, what)
+}
+
+fn words(value: &Value) -> Option<Vec<OsStr>> {
+    match value {
+        Value::String(text) => Some(vec![OsStr::from(text.clone())]),
+        Value::Array(values) if !values.is_empty() => values
+            .iter()
+            .map(|value| value.as_str().map(|text| OsStr::from(text.to_owned())))
+            .collect(),
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Array(_)
+        | Value::Table(_) => None,
+    }
+}

@@ -1,0 +1,157 @@
+//! The serving thread: one runtime, one thread, no locks.
+//!
+//! Everything that happens is a *turn*: inputs go into the core, then its effects are carried out,
+//! then every socket that got something is written once.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `shard` | turns: inputs in, effects out |
+//! | `event_inputs` | what other threads tell, as inputs |
+//! | `listener` | takes connections, and finds who serves the caller |
+//! | `client_connection`, `client_output`, `client_requests` | clients |
+//! | `dumps`, `digests` | what clients ask for that takes its time |
+//! | `follower_link`, `follower_output`, `follower_links` | connections that a primary opens |
+//! | `primary_links` | connections that a primary opened to us |
+//! | `copy_serve`, `fetches` | full copies, given and taken |
+//! | `outbox`, `piece`, `slab` | bytes that wait for a socket, large batches, keys that are used once |
+//! | `report` | the newest report for the heartbeats |
+
+mod client_connection;
+mod client_output;
+mod client_requests;
+mod copy_serve;
+mod digests;
+mod dumps;
+mod event_inputs;
+mod fetches;
+mod follower_link;
+mod follower_links;
+mod follower_output;
+mod listener;
+mod outbox;
+mod piece;
+mod primary_links;
+mod report;
+mod shard;
+mod slab;
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use kv_common::message::hello::{Caller, Hello, PROTOCOL_VERSION};
+use kv_common::time::{Monotonic, Now};
+use kv_common::view::PrimarySeat;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::events::{Event, Events};
+use crate::pulse::Pulse;
+
+use self::shard::Shard;
+pub(crate) use self::shard::{Remains, Setup};
+
+/// Events that one turn takes.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// Why the serving thread ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// The coordinator will never take this node.
+    Hopeless {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What all tasks of the serving thread share.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    /// Borrowed for the length of a turn, never across an await.
+    shard: RefCell<Shard>,
+    seat: PrimarySeat,
+    pulse: Arc<Pulse>,
+    /// Until when the main task sleeps.
+    sleeps_until: Cell<Monotonic>,
+    /// It is to wake up earlier than that.
+    wakes_earlier: Notify,
+    connections: Cell<u64>,
+}
+
+impl Serving {
+    pub(crate) fn new(setup: Setup) -> Rc<Self> {
+        Rc::new_cyclic(|serving: &Weak<Self>| Self {
+            seat: setup.identity.seat,
+            pulse: Arc::clone(&setup.pulse),
+            shard: RefCell::new(Shard::new(setup, serving.clone())),
+            sleeps_until: Cell::new(Monotonic::ZERO),
+            wakes_earlier: Notify::new(),
+            connections: Cell::new(0),
+        })
+    }
+
+    /// Serves until `stop` is done. Its tasks live on the `LocalSet` that this runs on.
+    pub(crate) async fn run(
+        self: &Rc<Self>,
+        listener: TcpListener,
+        events: &mut Events,
+        stop: impl Future<Output = ()>,
+    ) -> Ended {
+        tokio::task::spawn_local(listener::listen(Rc::clone(self), listener));
+        let mut stop = std::pin::pin!(stop);
+        let mut taken = Vec::new();
+        self.turn(|_, _| {});
+        loop {
+            let wake_at = self.shard.borrow().next_wake();
+            self.sleeps_until.set(wake_at);
+            tokio::select! {
+                () = &mut stop => return Ended::Stopped,
+                _ = events.recv_many(&mut taken, EVENTS_PER_TURN) => self.take_events(&mut taken),
+                () = sleep(wake_at.since(clock::monotonic())) => self.turn(Shard::time_came),
+                () = self.wakes_earlier.notified() => {}
+            }
+            if let Some(why) = self.shard.borrow_mut().take_hopeless() {
+                return Ended::Hopeless { why };
+            }
+        }
+    }
+
+    fn take_events(&self, taken: &mut Vec<Event>) {
+        self.turn(|shard, now| {
+            for event in taken.drain(..) {
+                shard.take_event(now, event);
+            }
+        });
+    }
+
+    /// Takes inputs, then carries out what follows from all of them.
+    fn turn<R>(&self, take: impl FnOnce(&mut Shard, Now) -> R) -> R {
+        let mut shard = self.shard.borrow_mut();
+        let now = clock::now();
+        let result = take(&mut shard, now);
+        shard.end_turn(now);
+        if shard.core_timeout() < self.sleeps_until.get() {
+            self.wakes_earlier.notify_one();
+        }
+        result
+    }
+
+    /// What is left when everything is closed.
+    pub(crate) fn into_remains(self) -> Remains {
+        self.shard.into_inner().into_remains()
+    }
+
+    /// How this node introduces itself when it calls another as `caller`.
+    fn hello(&self, caller: Caller) -> Hello {
+        Hello {
+            protocol: PROTOCOL_VERSION,
+            cluster: self.pulse.cluster(),
+            caller,
+            credentials: None,
+        }
+    }
+}

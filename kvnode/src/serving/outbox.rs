@@ -1,0 +1,137 @@
+//! What waits to be written to one socket. Messages are encoded into it during a turn; at the turn's
+//! end one system call writes them all. Only if the kernel takes no more does the connection's task
+//! wait for the socket.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use kv_net::encode_frame;
+use serde::Serialize;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// A reader that takes nothing for so long is given up.
+const STALL_MAX: Duration = Duration::from_secs(60);
+/// A buffer that grew beyond this is not kept once it is empty.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// What waits to be written to one socket.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// None: closed.
+    socket: RefCell<Option<Rc<OwnedWriteHalf>>>,
+    buffer: RefCell<BytesMut>,
+    frame_max_bytes: usize,
+    /// For the connection's task: there is something to wait for, or it is over.
+    changed: Notify,
+    touched: Cell<bool>,
+}
+
+impl Outbox {
+    pub(super) fn new(socket: OwnedWriteHalf, frame_max_bytes: usize) -> Self {
+        Self {
+            socket: RefCell::new(Some(Rc::new(socket))),
+            buffer: RefCell::new(BytesMut::new()),
+            frame_max_bytes,
+            changed: Notify::new(),
+            touched: Cell::new(false),
+        }
+    }
+
+    /// Puts a message behind what waits. One that cannot be sent closes the connection: the other
+    /// side would wait for it for ever.
+    pub(super) fn put<M: Serialize>(&self, message: &M) {
+        if self.is_closed() {
+            return;
+        }
+        let put = encode_frame(message, self.frame_max_bytes, &mut self.buffer.borrow_mut());
+        if let Err(error) = put {
+            tracing::warn!(%error, "a connection is closed");
+            self.close();
+        }
+    }
+
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.buffer.borrow().len()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.socket.borrow().is_none()
+    }
+
+    /// Marks the outbox as touched in this turn. Says whether it was not yet.
+    pub(super) fn touch(&self) -> bool {
+        !self.touched.replace(true)
+    }
+
+    /// Writes what the kernel takes at once.
+    pub(super) fn flush(&self) {
+        self.touched.set(false);
+        let socket = self.socket.borrow().clone();
+        let Some(socket) = socket else {
+            return;
+        };
+        let mut buffer = self.buffer.borrow_mut();
+        while !buffer.is_empty() {
+            match socket.try_write(&buffer) {
+                Ok(0) => break,
+                Ok(written) => buffer.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.changed.notify_one();
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a connection broke");
+                    drop(buffer);
+                    self.close();
+                    return;
+                }
+            }
+        }
+        if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
+            *buffer = BytesMut::new();
+        }
+    }
+
+    /// Closes the connection. What waits is dropped.
+    pub(super) fn close(&self) {
+        self.socket.borrow_mut().take();
+        *self.buffer.borrow_mut() = BytesMut::new();
+        self.changed.notify_one();
+    }
+
+    /// Has the connection's task look again.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until something changed: bytes were written that had to wait, the connection was
+    /// closed, or [`Self::wake`] was called. May be dropped while it waits.
+    pub(super) async fn progress(&self) {
+        let socket = self.socket.borrow().clone();
+        let Some(socket) = socket else {
+            return;
+        };
+        if self.buffered_bytes() == 0 {
+            drop(socket);
+            self.changed.notified().await;
+            return;
+        }
+        tokio::select! {
+            () = self.changed.notified() => {}
+            writable = timeout(STALL_MAX, socket.writable()) => match writable {
+                Ok(Ok(())) => self.flush(),
+                Ok(Err(_)) => self.close(),
+                Err(_) => {
+                    tracing::warn!("a reader took nothing for {} s; its connection is closed", STALL_MAX.as_secs());
+                    self.close();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The newest report, for the thread that sends heartbeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_common::message::control::{DiskHealth, NodeReport};
+use kv_common::time::{Monotonic, Now};
+use kvnode_core::replica::Replica;
+use kvnode_storage::LogHandle;
+use tokio::sync::watch;
+
+use crate::pulse::Pulse;
+
+/// Leaves the newest report where the heartbeats find it.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    reports: watch::Sender<NodeReport>,
+    pulse: Arc<Pulse>,
+    published_at: Monotonic,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        reports: watch::Sender<NodeReport>,
+        pulse: Arc<Pulse>,
+        now: Monotonic,
+    ) -> Self {
+        Self {
+            reports,
+            pulse,
+            published_at: now,
+        }
+    }
+
+    /// When the report is too old for the next heartbeat.
+    pub(super) fn next_due(&self) -> Monotonic {
+        self.published_at.after(self.every())
+    }
+
+    /// Publishes a report if it is due, or at once.
+    pub(super) fn publish(&mut self, now: Now, replica: &Replica, log: &LogHandle, at_once: bool) {
+        if at_once || now.monotonic >= self.next_due() {
+            self.published_at = now.monotonic;
+            let report = self.report(now, replica, log);
+            self.reports.send_replace(report);
+        }
+    }
+
+    /// The report as of now.
+    pub(super) fn report(&self, now: Now, replica: &Replica, log: &LogHandle) -> NodeReport {
+        let mut report = replica.report(now);
+        if report.disk == DiskHealth::Works
+            && let Some(pending) = log.pulse().pending_for()
+            && pending >= self.pulse.heartbeat_interval()
+        {
+            report.disk = DiskHealth::Slow {
+                pending_ms: u64::try_from(pending.as_millis()).unwrap_or(u64::MAX),
+            };
+        }
+        report
+    }
+
+    /// Twice as often as heartbeats go out, so that none carries a report older than one interval.
+    fn every(&self) -> Duration {
+        self.pulse.heartbeat_interval() / 2
+    }
+}

@@ -1,0 +1,309 @@
+//! Turns: inputs go in, effects are carried out, sockets are written. No decision is taken here.
+
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use kv_common::command::Reply;
+use kv_common::id::{ClusterId, Seq};
+use kv_common::message::control::{HeldRole, NodeReport, NodeToCoordinator};
+use kv_common::refusal::Refusal;
+use kv_common::time::{Monotonic, Now};
+use kvnode_core::effect::Effect;
+use kvnode_core::input::{ClientToken, Identity, Input, LinkId};
+use kvnode_core::replica::Replica;
+use kvnode_storage::{
+    CheckpointHandle, DataDir, LogHandle, LogReadRequest, MetaThread, QueueError, StorageOptions,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::cli::DumpInterval;
+use crate::clock;
+use crate::copy_fetch::CopyFetch;
+use crate::data_threads::DataThreads;
+use crate::events::Mailbox;
+use crate::pulse::Pulse;
+
+use super::Serving;
+use super::client_output::{ClientOutput, Exchange};
+use super::copy_serve::ServedCopies;
+use super::digests::DigestWaits;
+use super::dumps::Dumps;
+use super::fetches::Fetches;
+use super::follower_links::FollowerLinks;
+use super::primary_links::PrimaryLinks;
+use super::report::Publisher;
+use super::slab::Slab;
+
+/// What the serving thread starts from.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) replica: Replica,
+    pub(crate) identity: Identity,
+    /// Whether the data must not be written out as `db.txt`: it is not what the node stands for.
+    pub(crate) unfit: bool,
+    pub(crate) dir: Arc<DataDir>,
+    pub(crate) storage_options: StorageOptions,
+    pub(crate) data: DataThreads,
+    pub(crate) meta: MetaThread,
+    pub(crate) db_txt: PathBuf,
+    pub(crate) dump_interval: DumpInterval,
+    pub(crate) outgoing: mpsc::Sender<NodeToCoordinator>,
+    pub(crate) reports: watch::Sender<NodeReport>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) mailbox: Mailbox,
+}
+
+/// What is left when the serving thread has ended.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    /// None: a copy was about to replace them.
+    pub(crate) data: Option<DataThreads>,
+    pub(crate) meta: MetaThread,
+    /// A copy that is to be given up.
+    pub(crate) fetch: Option<CopyFetch>,
+    /// Whether the data is what `db.txt` is to hold.
+    pub(crate) may_dump: bool,
+    /// Whether everything that was taken is, or will be, on the disk.
+    pub(crate) disk_works: bool,
+    /// The role that the node held at the end.
+    pub(crate) role: HeldRole,
+}
+
+/// The storage threads, as the serving thread sees them.
+#[derive(Debug)]
+pub(super) struct Storage {
+    /// None: handed over to a copy that is about to replace them.
+    pub(super) data: Option<DataThreads>,
+    pub(super) log: LogHandle,
+    pub(super) checkpoint: CheckpointHandle,
+    pub(super) meta: MetaThread,
+    pub(super) unfit: bool,
+}
+
+impl Storage {
+    /// Goes on with other data.
+    pub(super) fn replace_data(&mut self, data: DataThreads, unfit: bool) {
+        self.log = data.log();
+        self.checkpoint = data.checkpoint();
+        self.data = Some(data);
+        self.unfit = unfit;
+    }
+}
+
+/// The core and everything that is touched in a turn.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) replica: Replica,
+    pub(super) identity: Identity,
+    pub(super) exchanges: Slab<Exchange>,
+    pub(super) touched_clients: Vec<Rc<ClientOutput>>,
+    pub(super) followers: FollowerLinks,
+    pub(super) primaries: PrimaryLinks,
+    pub(super) storage: Storage,
+    pub(super) dumps: Dumps,
+    pub(super) digests: DigestWaits,
+    pub(super) served_copies: ServedCopies,
+    pub(super) fetches: Fetches,
+    pub(super) publisher: Publisher,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) hopeless: Option<String>,
+    /// The cluster that the meta records name.
+    pub(super) stored_cluster: Option<ClusterId>,
+    pub(super) disk_works: bool,
+    pub(super) serving: Weak<Serving>,
+    outgoing: mpsc::Sender<NodeToCoordinator>,
+    effects: Vec<Effect>,
+    applied: Seq,
+    last_link: u64,
+}
+
+impl Shard {
+    pub(super) fn new(setup: Setup, serving: Weak<Serving>) -> Self {
+        let now = clock::monotonic();
+        let applied = setup.replica.applied().seq;
+        Self {
+            identity: setup.identity,
+            exchanges: Slab::new(),
+            touched_clients: Vec::new(),
+            followers: FollowerLinks::default(),
+            primaries: PrimaryLinks::default(),
+            dumps: Dumps::new(setup.db_txt, setup.dump_interval, now, applied),
+            digests: DigestWaits::default(),
+            served_copies: ServedCopies::default(),
+            fetches: Fetches::new(setup.dir, setup.storage_options, setup.mailbox),
+            publisher: Publisher::new(setup.reports, Arc::clone(&setup.pulse), now),
+            stored_cluster: setup.pulse.cluster(),
+            pulse: setup.pulse,
+            hopeless: None,
+            disk_works: true,
+            serving,
+            outgoing: setup.outgoing,
+            effects: Vec::new(),
+            applied,
+            last_link: 0,
+            storage: Storage {
+                log: setup.data.log(),
+                checkpoint: setup.data.checkpoint(),
+                data: Some(setup.data),
+                meta: setup.meta,
+                unfit: setup.unfit,
+            },
+            replica: setup.replica,
+        }
+    }
+
+    pub(super) fn into_remains(self) -> Remains {
+        let role = self.replica.role();
+        let copying = matches!(role, HeldRole::Copying { .. });
+        Remains {
+            data: self.storage.data,
+            meta: self.storage.meta,
+            fetch: self.fetches.into_current(),
+            may_dump: !copying && !self.storage.unfit,
+            disk_works: self.disk_works,
+            role,
+        }
+    }
+
+    /// A name for a connection that was not used before in this run.
+    pub(super) fn new_link(&mut self) -> LinkId {
+        self.last_link += 1;
+        LinkId(self.last_link)
+    }
+
+    pub(super) fn take_hopeless(&mut self) -> Option<String> {
+        self.hopeless.take()
+    }
+
+    /// When the core wants a turn; far away if it does not.
+    pub(super) fn core_timeout(&self) -> Monotonic {
+        self.replica.poll_timeout().unwrap_or(Monotonic(u64::MAX))
+    }
+
+    /// When a turn is due even if nothing happens.
+    pub(super) fn next_wake(&self) -> Monotonic {
+        self.core_timeout()
+            .min(self.publisher.next_due())
+            .min(self.dumps.next_due())
+            .min(self.digests.next_due())
+    }
+
+    pub(super) fn time_came(&mut self, now: Now) {
+        if self.core_timeout() <= now.monotonic {
+            self.replica.handle_timeout(now);
+        }
+        self.digests_time_came(now);
+        self.dump_if_due(now);
+    }
+
+    /// Carries out what follows from the turn's inputs, and writes every socket that got something.
+    pub(super) fn end_turn(&mut self, now: Now) {
+        let role_before = self.replica.role();
+        loop {
+            while let Some(effect) = self.replica.poll_effect() {
+                self.effects.push(effect);
+            }
+            if self.effects.is_empty() {
+                break;
+            }
+            // Everything that these effects answer was evaluated before this reading.
+            let evaluated_by = clock::monotonic();
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain(..) {
+                self.carry_out(now, evaluated_by, effect);
+            }
+            self.effects = effects;
+        }
+        let applied = self.replica.applied().seq;
+        if applied != self.applied {
+            self.applied = applied;
+            self.storage.checkpoint.applied(applied);
+            self.digests_applied();
+        }
+        for output in self.touched_clients.drain(..) {
+            output.flush();
+        }
+        self.followers.flush();
+        self.primaries.flush();
+        self.pulse.turn(now.monotonic);
+        let role_changed = self.replica.role() != role_before;
+        self.publisher
+            .publish(now, &self.replica, &self.storage.log, role_changed);
+    }
+
+    fn carry_out(&mut self, now: Now, evaluated_by: Monotonic, effect: Effect) {
+        match effect {
+            Effect::Append(batch) => {
+                let taken = self.storage.log.append(batch);
+                self.check_taken(now, taken);
+            }
+            Effect::CutLog { after, ticket } => {
+                let taken = self.storage.log.cut_after(after, ticket);
+                self.check_taken(now, taken);
+            }
+            Effect::ReadLog {
+                node,
+                link,
+                from,
+                max_bytes,
+            } => {
+                let taken = self.storage.log.read(LogReadRequest {
+                    node,
+                    link,
+                    from,
+                    max_bytes,
+                });
+                self.check_taken(now, taken);
+            }
+            Effect::StorePromises { promises, ticket } => {
+                let taken = self.storage.meta.store_promises(promises, ticket);
+                self.check_taken(now, taken);
+            }
+            Effect::Reply {
+                client,
+                result,
+                lease_until,
+            } => {
+                let lost = lease_until.is_some_and(|until| evaluated_by >= until);
+                let result = if lost {
+                    Err(Refusal::LeaseLost)
+                } else {
+                    result
+                };
+                self.answer(client, result);
+            }
+            Effect::SendFollower { link, message } => self.followers.send(link, message),
+            Effect::SendPrimary { link, message } => self.primaries.send(link, &message),
+            Effect::KeepLinks { followers } => self.followers.keep(&followers, &self.serving),
+            Effect::ResetLink { link } => self.followers.reset(link),
+            Effect::SendCoordinator(message) => {
+                // While the coordinator is away nobody takes them; it asks again when it is back.
+                if self.outgoing.try_send(message).is_err() {
+                    tracing::debug!("a message to the coordinator was dropped");
+                }
+            }
+            Effect::StartCopy { from, epoch } => self.start_copy(now, from, epoch),
+            Effect::RoleChanged { role } => tracing::info!("{role}"),
+        }
+    }
+
+    fn answer(&mut self, client: ClientToken, result: Result<Reply, Refusal>) {
+        match self.exchanges.remove(client.0) {
+            Some(Exchange::Command { output, id }) => self.reply_to_command(&output, id, result),
+            Some(Exchange::Export { output, id }) => self.export_allowed(output, id, result),
+            None => tracing::error!("the core answered the same request twice"),
+        }
+    }
+
+    pub(super) fn check_taken(&mut self, now: Now, taken: Result<(), QueueError>) {
+        if let Err(error) = taken {
+            self.disk_failed(now, error.to_string());
+        }
+    }
+
+    pub(super) fn disk_failed(&mut self, now: Now, cause: String) {
+        self.disk_works = false;
+        self.replica.handle(now, Input::DiskFailed { cause });
+    }
+}

@@ -1,0 +1,402 @@
+//! The order of a start and of a stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kv_common::id::{Address, NodeId, ShardId};
+use kv_common::message::control::{DataSummary, FsyncMode, HeldRole, NodeReport, Registration};
+use kv_common::view::PrimarySeat;
+use kv_net::{ListenError, listen};
+use kvnode_core::input::{Identity, Start};
+use kvnode_core::replica::Replica;
+use kvnode_storage::{
+    DataDir, DataDirError, DataSet, DataSetError, Meta, MetaError, MetaOpening, MetaRecord,
+    MetaThread, StorageOptions, open_data_set,
+};
+use rand::TryRng;
+use rand::rngs::{SysError, SysRng};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::cli::Arguments;
+use crate::clock;
+use crate::coordinator_link::{CoordinatorLink, LinkOptions, standing};
+use crate::data_threads::DataThreads;
+use crate::events::{Event, Events, Mailbox, mailbox};
+use crate::pulse::Pulse;
+use crate::serving::{Ended, Remains, Serving, Setup};
+
+/// Messages to the coordinator that wait for its link. The core has a few under way.
+const OUTGOING_MESSAGES: usize = 64;
+/// Files and sockets that the node wants to have open at most.
+const OPEN_FILES: u64 = 16_384;
+
+/// Why a node ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeError {
+    /// It cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Nobody could reach it.
+    #[error(
+        "--listen {address} is no address that others can reach; say with --advertise which one is"
+    )]
+    NoAdvertisedAddress {
+        /// Where it listens.
+        address: SocketAddr,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// Nor its meta records.
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+    /// Nor its data.
+    #[error(transparent)]
+    DataSet(#[from] DataSetError),
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] SysError),
+    /// The system gives no thread, signal or socket.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+    /// The coordinator will never take this node.
+    #[error("{why}")]
+    Hopeless {
+        /// Why.
+        why: String,
+    },
+    /// It was asked to stop, and not everything was written down.
+    #[error("the stop was not clean: {why}")]
+    UncleanStop {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the start found on the disk.
+struct Opened {
+    dir: Arc<DataDir>,
+    meta: Meta,
+    data_set: DataSet,
+}
+
+/// Runs a node until it is asked to stop.
+///
+/// # Errors
+/// When it cannot start, when the coordinator will never take it, or when a stop was not clean.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    raise_open_files();
+    // A port that is taken is said at once, and not after the data was read. Nobody connects to a
+    // node that is not ready yet: the port is given back in between.
+    let probe = runtime.block_on(listen(&arguments.listen))?;
+    advertised(arguments, probe.local_addr()?)?;
+    drop(probe);
+    let opened = open(arguments)?;
+    serve(&runtime, arguments, opened)
+}
+
+/// As many open files as are wanted, or as the system allows.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(OPEN_FILES, |max| max.min(OPEN_FILES));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "fewer connections than usual can be open");
+    }
+}
+
+fn open(arguments: &Arguments) -> Result<Opened, NodeError> {
+    let started = Instant::now();
+    let dir = DataDir::open(&arguments.data_dir)?;
+    let (mut meta, opening) = Meta::open(&dir, NodeId(SysRng.try_next_u64()?))?;
+    let fsync = FsyncMode::from(arguments.fsync);
+    let tail_certain = note_fsync(&mut meta, &opening, fsync)?;
+    let options = storage_options(fsync);
+    // Once it has adopted a view, a node has data of its own.
+    let is_fresh = meta.record().promises.view.is_none();
+    let db_txt = arguments.db_txt();
+    let import_from = is_fresh.then_some(db_txt.as_path());
+    let data_set = open_data_set(&dir, &options, tail_certain, import_from)?;
+    tracing::info!(
+        node = %meta.record().node,
+        run = %meta.record().incarnation,
+        keys = data_set.recovered.state.keys(),
+        position = %data_set.recovered.history.last(),
+        elapsed_ms = started.elapsed().as_millis(),
+        "the data is loaded"
+    );
+    Ok(Opened {
+        dir: Arc::new(dir),
+        meta,
+        data_set,
+    })
+}
+
+/// Notes when an entry counts as held in this run, and says whether the log must still have
+/// everything that was ever acknowledged. While that is uncertain, the note stays as it is: this run
+/// does not make up for what an earlier one may have lost.
+fn note_fsync(meta: &mut Meta, opening: &MetaOpening, fsync: FsyncMode) -> Result<bool, NodeError> {
+    let tail_certain = opening.clean_stop || opening.fsync_before != Some(FsyncMode::EverySec);
+    let noted = if tail_certain {
+        fsync
+    } else {
+        FsyncMode::EverySec
+    };
+    if meta.record().fsync != Some(noted) {
+        meta.store(MetaRecord {
+            fsync: Some(noted),
+            ..meta.record().clone()
+        })?;
+    }
+    Ok(tail_certain)
+}
+
+fn storage_options(fsync: FsyncMode) -> StorageOptions {
+    StorageOptions {
+        fsync,
+        ..StorageOptions::default()
+    }
+}
+
+/// Everything that is to be stopped again.
+struct Running {
+    serving: Rc<Serving>,
+    link: CoordinatorLink,
+    events: Events,
+    tail_certain: bool,
+}
+
+fn serve(runtime: &Runtime, arguments: &Arguments, opened: Opened) -> Result<(), NodeError> {
+    let tasks = LocalSet::new();
+    let (listener, mut terminate, mut interrupt) =
+        runtime.block_on(async { prepare(arguments).await })?;
+    let mut running = start_threads(arguments, opened, listener.local_addr()?)?;
+    let ended = runtime.block_on(tasks.run_until(async {
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        running
+            .serving
+            .run(listener, &mut running.events, stop)
+            .await
+    }));
+    // Every connection closes with its task.
+    drop(tasks);
+    let stopped = stop(running, arguments.db_txt());
+    match ended {
+        Ended::Stopped => stopped,
+        Ended::Hopeless { why } => Err(NodeError::Hopeless { why }),
+    }
+}
+
+async fn prepare(arguments: &Arguments) -> Result<(TcpListener, Signal, Signal), NodeError> {
+    let listener = listen(&arguments.listen).await?;
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
+    Ok((listener, terminate, interrupt))
+}
+
+fn start_threads(
+    arguments: &Arguments,
+    opened: Opened,
+    bound: SocketAddr,
+) -> Result<Running, NodeError> {
+    let address = advertised(arguments, bound)?;
+    tracing::info!(address = %bound, "listening");
+    let fsync = FsyncMode::from(arguments.fsync);
+    let Opened {
+        dir,
+        meta,
+        data_set,
+    } = opened;
+    let record = meta.record().clone();
+    let identity = Identity {
+        shard: ShardId::default(),
+        seat: PrimarySeat {
+            node: record.node,
+            incarnation: record.incarnation,
+        },
+        fsync,
+    };
+    let storage_options = storage_options(fsync);
+    let (mailbox, events) = mailbox();
+    let data = DataThreads::spawn(
+        data_set.log,
+        data_set.checkpoint,
+        &storage_options,
+        &mailbox,
+    )?;
+    let meta = spawn_meta(meta, &mailbox)?;
+    let now = clock::now();
+    let unfit = data_set.recovered.unfit.is_some();
+    let tail_certain = data_set.recovered.tail_certain;
+    let replica = Replica::start(
+        now,
+        Start {
+            identity,
+            promises: record.promises,
+            recovered: data_set.recovered,
+        },
+    );
+    let pulse = Arc::new(Pulse::new(now.monotonic, record.cluster));
+    let (reports, newest_report) = watch::channel::<NodeReport>(replica.report(now));
+    let (outgoing, to_send) = mpsc::channel(OUTGOING_MESSAGES);
+    let registration = registration(
+        arguments,
+        identity,
+        address,
+        &newest_report.borrow(),
+        data_set.imported,
+    );
+    let link = CoordinatorLink::spawn(LinkOptions {
+        coordinators: arguments.coordinator.clone(),
+        registration,
+        imported: data_set.imported,
+        reports: newest_report,
+        outgoing: to_send,
+        pulse: Arc::clone(&pulse),
+        mailbox: mailbox.clone(),
+    })?;
+    let serving = Serving::new(Setup {
+        replica,
+        identity,
+        unfit,
+        dir,
+        storage_options,
+        data,
+        meta,
+        db_txt: arguments.db_txt(),
+        dump_interval: arguments.dump_interval,
+        outgoing,
+        reports,
+        pulse,
+        mailbox,
+    });
+    tracing::info!("ready");
+    Ok(Running {
+        serving,
+        link,
+        events,
+        tail_certain,
+    })
+}
+
+fn spawn_meta(meta: Meta, mailbox: &Mailbox) -> io::Result<MetaThread> {
+    let events = mailbox.clone();
+    MetaThread::spawn(meta, move |event| events.post(Event::Meta(event)))
+}
+
+fn advertised(arguments: &Arguments, bound: SocketAddr) -> Result<Address, NodeError> {
+    match &arguments.advertise {
+        Some(address) => Ok(address.clone()),
+        None if bound.ip().is_unspecified() => {
+            Err(NodeError::NoAdvertisedAddress { address: bound })
+        }
+        None => Ok(Address(bound.to_string())),
+    }
+}
+
+fn registration(
+    arguments: &Arguments,
+    identity: Identity,
+    address: Address,
+    report: &NodeReport,
+    imported: Option<DataSummary>,
+) -> Registration {
+    Registration {
+        node: identity.seat.node,
+        incarnation: identity.seat.incarnation,
+        name: arguments
+            .name
+            .clone()
+            .unwrap_or_else(|| address.to_string()),
+        address,
+        redis_address: None,
+        fsync: identity.fsync,
+        standing: standing(report, imported),
+    }
+}
+
+/// Ends everything in the order in which nothing is lost: who may still ask for work first, then the
+/// threads that do it, and the note that all was done as the last thing.
+fn stop(running: Running, db_txt: PathBuf) -> Result<(), NodeError> {
+    tracing::info!("stopping");
+    let Running {
+        serving,
+        link,
+        events,
+        tail_certain,
+    } = running;
+    link.stop();
+    // Who still has something to tell must not wait for somebody to hear it.
+    drop(events);
+    let serving = Rc::into_inner(serving).ok_or_else(|| unclean("a task did not end"))?;
+    let Remains {
+        data,
+        meta,
+        fetch,
+        may_dump,
+        disk_works,
+        role,
+    } = serving.into_remains();
+    if let Some(fetch) = fetch {
+        fetch.stop();
+    }
+    let data_kept = match data {
+        Some(data) => stop_data(data, may_dump.then_some(db_txt))?,
+        None => false,
+    };
+    let mut meta = meta.stop().map_err(unclean)?;
+    if !disk_works || !data_kept {
+        return Err(unclean("the disk failed; what was acknowledged is kept"));
+    }
+    // A tail that may be missing is made up for by a primary, not by a stop in order.
+    let in_step = matches!(role, HeldRole::Follower { .. } | HeldRole::Primary { .. });
+    meta.store(MetaRecord {
+        clean_stop: tail_certain || in_step,
+        ..meta.record().clone()
+    })?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends the threads on the data. Says whether everything is on the disk.
+fn stop_data(data: DataThreads, dump_to: Option<PathBuf>) -> Result<bool, NodeError> {
+    let log = data.log();
+    match data.stop(dump_to).map_err(unclean)? {
+        Some(Ok(summary)) => {
+            let path = summary.path;
+            tracing::info!(path, keys = summary.keys, position = %summary.at, "wrote db.txt");
+        }
+        // The data itself is kept; the text is for people.
+        Some(Err(error)) => tracing::warn!(%error, "db.txt is not written"),
+        None => {}
+    }
+    Ok(!log.pulse().failed())
+}
+
+fn unclean(why: impl ToString) -> NodeError {
+    let why = why.to_string();
+    NodeError::UncleanStop { why }
+}
