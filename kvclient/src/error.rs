@@ -20,8 +20,8 @@ pub enum ClientError {
         /// Who was asked.
         address: Address,
     },
-    /// A write may have taken effect, or may yet.
-    #[error("the outcome is unknown: the write may or may not have taken effect")]
+    /// A write or an order may have taken effect, or may yet.
+    #[error("the outcome is unknown: it may or may not have taken effect")]
     OutcomeUnknown,
     /// The cluster refused. Nothing was done.
     #[error(transparent)]

@@ -293,8 +293,11 @@ fn the_shell_takes_the_same_commands_from_a_pipe() {
         "{}",
         complaint(&output)
     );
-    let help = run_with_input(&cluster, &["shell"], b"help\n");
-    assert!(text(&help).contains("switchover") || text(&help).contains("admin"));
+    let help = run_with_input(&cluster, &["shell"], b"help\nput --help\n");
+    assert_eq!(code(&help), 0, "{}", complaint(&help));
+    for expected in ["admin", "--if-absent"] {
+        assert!(text(&help).contains(expected), "{}", text(&help));
+    }
 }
 
 #[test]

@@ -1,5 +1,11 @@
 //! The library against a cluster in this process.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::time::Duration;

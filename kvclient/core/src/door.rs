@@ -114,7 +114,7 @@ pub enum Failure {
         address: Address,
     },
     /// A write may have taken effect, or may yet.
-    #[error("the outcome is unknown: the write may or may not have taken effect")]
+    #[error("the outcome is unknown: it may or may not have taken effect")]
     OutcomeUnknown,
     /// The primary refused. Nothing was done.
     #[error(transparent)]

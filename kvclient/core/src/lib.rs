@@ -14,6 +14,8 @@
 mod back_off;
 mod dispatcher;
 mod door;
+#[cfg(test)]
+mod fixture;
 mod request;
 mod retry;
 mod rotation;

@@ -40,7 +40,6 @@ pub(crate) struct Arguments {
 #[command(
     name = "",
     no_binary_name = true,
-    disable_help_flag = true,
     override_usage = "COMMAND [ARGUMENT]…",
     max_term_width = 100
 )]

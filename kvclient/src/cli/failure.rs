@@ -105,7 +105,7 @@ fn advice(error: &ClientError) -> &'static str {
             "; check that the cluster runs, and what --coordinator and --nodes name"
         }
         ClientError::DeadlinePassed { .. } => "; try again, or allow more with --timeout",
-        ClientError::OutcomeUnknown => "; read the key to find out",
+        ClientError::OutcomeUnknown => "; look before you try again",
         ClientError::Refused(Refusal::TooFewInSync { .. }) => {
             "; nothing was written: bring nodes back, see 'kvclient status'"
         }

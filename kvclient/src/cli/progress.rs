@@ -1,15 +1,13 @@
 //! Tables, and progress on standard error, which only a terminal gets.
 
 use comfy_table::Table;
-use comfy_table::presets::ASCII_NO_BORDERS;
+use comfy_table::presets::NOTHING;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A table with these columns.
 pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(ASCII_NO_BORDERS)
-        .set_header(columns.to_vec());
+    table.load_style(NOTHING).set_header(columns.to_vec());
     table
 }
 

@@ -1,58 +1,20 @@
 mod exactly_once;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kv_common::command::{Command, PutCondition, Reply};
-use kv_common::id::{
-    Address, ClusterId, Epoch, Incarnation, NodeId, Position, Seq, SessionId, ShardId,
-};
+use kv_common::id::{Epoch, Position, Seq, SessionId};
 use kv_common::message::client::SessionStamp;
 use kv_common::refusal::Refusal;
 use kv_common::time::Monotonic;
-use kv_common::view::{ClusterMap, NodeInfo, PrimarySeat, View, ViewSettings};
 
 use super::Dispatcher;
 use crate::door::{Effect, Failure, Input, LinkId, RequestToken};
+use crate::fixture::{address, map};
 use crate::sessions::SESSION_IN_FLIGHT_MAX;
 
 const START: Monotonic = Monotonic(1_000);
-
-fn address(number: u64) -> Address {
-    Address(format!("node-{number}:1"))
-}
-
-fn map(epoch: u64, primary: u64) -> ClusterMap {
-    let info = |number| NodeInfo {
-        name: format!("node-{number}"),
-        address: address(number),
-        redis_address: None,
-    };
-    ClusterMap {
-        cluster: ClusterId(1),
-        version: epoch,
-        view: Some(View {
-            shard: ShardId(0),
-            epoch: Epoch(epoch),
-            primary: PrimarySeat {
-                node: NodeId(primary),
-                incarnation: Incarnation(1),
-            },
-            backups: Vec::new(),
-            release: None,
-            settings: ViewSettings {
-                copies: 3,
-                min_in_sync: 2,
-                heartbeat_interval_ms: 50,
-            },
-        }),
-        joiners: Vec::new(),
-        nodes: (1..=3)
-            .map(|number| (NodeId(number), info(number)))
-            .collect::<BTreeMap<_, _>>(),
-    }
-}
 
 fn put(key: u64) -> Command {
     Command::Put {

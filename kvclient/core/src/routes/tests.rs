@@ -1,45 +1,8 @@
-use std::collections::BTreeMap;
-
-use kv_common::id::{Address, ClusterId, Epoch, Incarnation, NodeId, ShardId};
-use kv_common::view::{ClusterMap, NodeInfo, PrimarySeat, View, ViewSettings};
+use kv_common::id::{ClusterId, Epoch};
 use proptest::prelude::*;
 
 use super::{Route, Routes};
-
-fn address(number: u64) -> Address {
-    Address(format!("node-{number}:1"))
-}
-
-fn map(version: u64, epoch: u64, primary: u64) -> ClusterMap {
-    let info = |number| NodeInfo {
-        name: format!("node-{number}"),
-        address: address(number),
-        redis_address: None,
-    };
-    ClusterMap {
-        cluster: ClusterId(1),
-        version,
-        view: Some(View {
-            shard: ShardId(0),
-            epoch: Epoch(epoch),
-            primary: PrimarySeat {
-                node: NodeId(primary),
-                incarnation: Incarnation(1),
-            },
-            backups: Vec::new(),
-            release: None,
-            settings: ViewSettings {
-                copies: 3,
-                min_in_sync: 2,
-                heartbeat_interval_ms: 50,
-            },
-        }),
-        joiners: Vec::new(),
-        nodes: (1..=3)
-            .map(|number| (NodeId(number), info(number)))
-            .collect::<BTreeMap<_, _>>(),
-    }
-}
+use crate::fixture::{address, map_of_version};
 
 fn ask(number: u64) -> Route {
     Route::Ask(address(number))
@@ -49,7 +12,7 @@ fn ask(number: u64) -> Route {
 fn the_maps_primary_comes_first_then_the_others_then_a_pause() {
     let mut routes = Routes::new(Vec::new());
     assert_eq!(routes.next_route(), Route::NobodyKnown);
-    assert!(routes.note_map(map(1, 1, 2)));
+    assert!(routes.note_map(map_of_version(1, 1, 2)));
     for expected in [2, 1, 3] {
         assert_eq!(routes.next_route(), ask(expected));
         routes.note_failure(&address(expected));
@@ -61,13 +24,13 @@ fn the_maps_primary_comes_first_then_the_others_then_a_pause() {
 #[test]
 fn a_newer_map_is_followed_at_once_and_an_older_one_never() {
     let mut routes = Routes::new(Vec::new());
-    assert!(routes.note_map(map(5, 2, 2)));
+    assert!(routes.note_map(map_of_version(5, 2, 2)));
     routes.note_failure(&address(2));
     routes.note_failure(&address(3));
-    assert!(!routes.note_map(map(4, 1, 1)));
-    assert!(routes.note_map(map(6, 3, 3)));
+    assert!(!routes.note_map(map_of_version(4, 1, 1)));
+    assert!(routes.note_map(map_of_version(6, 3, 3)));
     assert_eq!(routes.next_route(), ask(3));
-    let mut foreign = map(9, 9, 1);
+    let mut foreign = map_of_version(9, 9, 1);
     foreign.cluster = ClusterId(2);
     assert!(!routes.note_map(foreign));
     assert_eq!(routes.primary(), Some(&address(3)));
@@ -76,9 +39,9 @@ fn a_newer_map_is_followed_at_once_and_an_older_one_never() {
 #[test]
 fn a_map_without_news_of_the_primary_is_no_reason_to_begin_again() {
     let mut routes = Routes::new(Vec::new());
-    routes.note_map(map(1, 1, 2));
+    routes.note_map(map_of_version(1, 1, 2));
     routes.note_failure(&address(2));
-    assert!(!routes.note_map(map(2, 1, 2)));
+    assert!(!routes.note_map(map_of_version(2, 1, 2)));
     assert_eq!(routes.next_route(), ask(1));
 }
 
@@ -121,7 +84,7 @@ proptest! {
     ) {
         let mut routes = Routes::new(vec![address(1), address(5)]);
         if with_map {
-            routes.note_map(map(1, 2, 3));
+            routes.note_map(map_of_version(1, 2, 3));
         }
         let mut asked = std::collections::BTreeSet::new();
         let mut answers = answers.into_iter();

@@ -11,9 +11,10 @@ use kv_common::refusal::Refusal;
 use kv_common::time::Monotonic;
 use proptest::prelude::*;
 
-use super::{START, address, map, put, session};
+use super::{START, put, session};
 use crate::dispatcher::Dispatcher;
 use crate::door::{Effect, Failure, Input, LinkId, RequestToken};
+use crate::fixture::{address, map};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug)]
