@@ -1,1 +1,26 @@
-//! x
+//! The decisions of the coordinator, as values.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`coordinator`] | the doors: inputs in, effects out; registration; what waits to be durable |
+//! | [`cluster_state`] | what is remembered, and the invariants of views |
+//! | `liveness` | what is heard, never stored |
+//! | [`rules`] | the ordered rule table |
+//! | `failure_detector` | when a primary is failed over |
+//! | `failover`, `sealing` | a seal, its answers, and the view that follows |
+//! | `proposals` | what a primary asks for, and whom it is to bring in |
+//! | `orders` | what operators order |
+//! | `conditions` | the state in sentences |
+
+pub mod cluster_state;
+mod conditions;
+pub mod coordinator;
+pub mod effect;
+mod failover;
+mod failure_detector;
+pub mod input;
+mod liveness;
+mod orders;
+mod proposals;
+pub mod rules;
+mod sealing;

@@ -1,0 +1,114 @@
+//! What a primary asks for: compare-and-set on the epoch.
+
+use std::collections::BTreeSet;
+
+use kv_common::id::NodeId;
+use kv_common::message::control::{CoordinatorToNode, Proposal};
+use kv_common::time::Now;
+use kv_common::view::View;
+
+use crate::coordinator::{Coordinator, SHARD};
+
+impl Coordinator {
+    pub(crate) fn propose(&mut self, now: Now, node: NodeId, proposal: &Proposal) {
+        let Some(view) = self.state.view().cloned() else {
+            return;
+        };
+        // While a seal is open the answer is the view that it leads to.
+        if self.halted.is_some() || self.failover.is_some() || proposal.shard != SHARD {
+            return;
+        }
+        if proposal.replaces != view.epoch || node != view.primary.node {
+            // It missed the answer to an earlier one.
+            if let Some(connection) = self.live.connection_of(node) {
+                let map = self.map().clone();
+                self.send(connection, CoordinatorToNode::Map(map));
+            }
+            return;
+        }
+        match self.check_proposal(&view, proposal) {
+            Ok(()) => self.accept(now, &view, proposal),
+            Err(why) => {
+                // Used up, so that no older copy of it can succeed later.
+                let why = format!("refused a proposal: {why}");
+                self.install_same_members(now, view, "refused", &why);
+            }
+        }
+    }
+
+    fn check_proposal(&self, view: &View, proposal: &Proposal) -> Result<(), String> {
+        if proposal.incarnation != view.primary.incarnation {
+            return Err("it comes from another run of the primary".to_owned());
+        }
+        if !proposal.backups.is_sorted() {
+            return Err("its backups are not sorted".to_owned());
+        }
+        let joiners: BTreeSet<NodeId> = self.joiners().into_iter().collect();
+        for node in &proposal.backups {
+            let known = view.backups.contains(node) || joiners.contains(node);
+            if !known || *node == view.primary.node {
+                let name = self.state.name_of(*node);
+                return Err(format!("{name} is neither a backup nor being brought in"));
+            }
+        }
+        if proposal.backups.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("it names a backup twice".to_owned());
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, now: Now, view: &View, proposal: &Proposal) {
+        let next = View {
+            epoch: self.state.highest_named().next(),
+            backups: proposal.backups.clone(),
+            release: None,
+            settings: self.settings.of_views(),
+            ..view.clone()
+        };
+        let primary = self.state.name_of(view.primary.node);
+        let backups = self.names(&next.backups);
+        let what = format!("{}: {primary} is primary{backups}", proposal.why);
+        self.install(now, next, "proposal", what);
+    }
+
+    /// The nodes that the primary is to bring in: connected, not members, as many as copies are
+    /// missing. Who was a member comes first. A node that never was one takes the place of a member
+    /// that is away only when no former member could come back for it soon.
+    pub(crate) fn joiners(&self) -> Vec<NodeId> {
+        let Some(view) = self.state.view() else {
+            return Vec::new();
+        };
+        let missing = usize::from(self.settings.copies).saturating_sub(view.member_count());
+        let outside = |node: &NodeId| !view.has_member(*node);
+        let (former, fresh): (Vec<NodeId>, Vec<NodeId>) = self
+            .live
+            .nodes
+            .iter()
+            .filter(|(_, heard)| heard.connection.is_some())
+            .map(|(node, _)| *node)
+            .filter(outside)
+            .partition(|node| self.state.was_member(*node));
+        let away = self.former_members_expected_back();
+        let places_for_fresh = missing.saturating_sub(former.len()).saturating_sub(away);
+        let mut joiners: Vec<NodeId> = former.into_iter().take(missing).collect();
+        joiners.extend(fresh.into_iter().take(places_for_fresh));
+        joiners.sort_unstable();
+        joiners
+    }
+
+    /// How many former members are away, and not for long.
+    fn former_members_expected_back(&self) -> usize {
+        let Some(view) = self.state.view() else {
+            return 0;
+        };
+        let patience = std::time::Duration::from_secs(60);
+        let now = self.live.last_turn();
+        self.state
+            .nodes()
+            .iter()
+            .filter(|(node, known)| known.was_member && !view.has_member(**node))
+            .filter(|(node, _)| !self.live.is_connected(**node))
+            .filter(|(node, _)| self.live.silent_for(now, **node) < patience)
+            .count()
+    }
+}
