@@ -1,0 +1,315 @@
+//! Clients: one operation at a time, written down as they saw it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use kv_common::command::{Command, PutCondition, Reply};
+use kv_common::id::{NodeId, RequestId, SessionId};
+use kv_common::message::client::SessionStamp;
+use kv_common::refusal::Refusal;
+use kvnode_core::input::{ClientToken, Input};
+use rand::RngExt;
+
+use crate::history::{Operation, Record};
+use crate::world::{MS, Party, TrueNs, World};
+
+const KEYS: u8 = 6;
+/// How long a client waits for an answer before it asks again.
+const PATIENCE: TrueNs = 250 * MS;
+/// How long a client asks for the same thing.
+const DEADLINE: TrueNs = 3_000 * MS;
+
+/// A client and what it is about.
+pub(crate) struct Client {
+    number: usize,
+    session: Option<SessionId>,
+    /// The last request number of the session.
+    last_number: u64,
+    asking: Option<Asking>,
+    attempts: u64,
+    written: u64,
+    pub(crate) records: Vec<Record>,
+    pub(crate) answered: u64,
+}
+
+/// What a client waits for.
+struct Asking {
+    token: ClientToken,
+    what: What,
+    since: TrueNs,
+    /// Whether an attempt was sent whose answer never came.
+    unsure: bool,
+}
+
+#[derive(Clone)]
+enum What {
+    Session,
+    Operation { key: u8, operation: Operation },
+}
+
+impl Client {
+    pub(crate) fn new(number: usize) -> Self {
+        Self {
+            number,
+            session: None,
+            last_number: 0,
+            asking: None,
+            attempts: 0,
+            written: 0,
+            records: Vec::new(),
+            answered: 0,
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("client {}", self.number)
+    }
+
+    fn command(&self, what: &What) -> (Command, Option<SessionStamp>) {
+        let What::Operation { key, operation } = what else {
+            return (Command::OpenSession, None);
+        };
+        let key = Bytes::from(vec![*key]);
+        let command = match operation {
+            Operation::Put(value) => Command::Put {
+                key,
+                value: Bytes::from(value.to_string()),
+                expiry: None,
+                condition: PutCondition::Always,
+            },
+            Operation::Incr(by) => Command::Incr {
+                key,
+                by: i64::try_from(*by).unwrap_or(i64::MAX),
+            },
+            Operation::Delete => Command::Delete { keys: vec![key] },
+            Operation::Get(_) => Command::Get { key },
+        };
+        let stamp = self
+            .session
+            .filter(|_| command.is_write())
+            .map(|session| SessionStamp {
+                id: RequestId {
+                    session,
+                    number: self.last_number,
+                },
+                floor: self.last_number - 1,
+            });
+        (command, stamp)
+    }
+
+    fn note(&mut self, key: u8, operation: Operation, since: TrueNs, answered_ns: Option<TrueNs>) {
+        self.records.push(Record {
+            key,
+            operation,
+            invoked_ns: since,
+            answered_ns,
+        });
+    }
+}
+
+impl World {
+    /// A client begins something new, if it has nothing to wait for.
+    pub(crate) fn client_step(&mut self, number: usize) {
+        let kind = self.random.random_range(0..10);
+        let key = self.random.random_range(0..KEYS);
+        let now = self.now;
+        let client = &mut self.clients[number];
+        let what = if client.session.is_none() {
+            What::Session
+        } else {
+            client.written += 1;
+            let unique = client.number as u64 * 1_000_000 + client.written * 1000;
+            let operation = match kind {
+                0..=3 => Operation::Put(unique),
+                4 => Operation::Incr(1),
+                5 => Operation::Delete,
+                _ => Operation::Get(None),
+            };
+            if !matches!(operation, Operation::Get(_)) {
+                client.last_number += 1;
+            }
+            What::Operation { key, operation }
+        };
+        client.asking = Some(Asking {
+            token: ClientToken(0),
+            what,
+            since: now,
+            unsure: false,
+        });
+        self.client_attempt(number, None);
+    }
+
+    /// Sends what the client waits for to whom it takes for the primary.
+    fn client_attempt(&mut self, number: usize, hint: Option<NodeId>) {
+        let anybody = NodeId(self.random.random_range(1..=self.nodes.len() as u64));
+        let view = self
+            .coordinator
+            .map
+            .as_ref()
+            .and_then(|map| map.view.as_ref());
+        let primary = view.map_or(anybody, |view| view.primary.node);
+        let lost = self.random.random_ratio(1, 10);
+        let to = hint.unwrap_or(if lost { anybody } else { primary });
+        let client = &mut self.clients[number];
+        client.attempts += 1;
+        let token = ClientToken((number as u64) << 32 | client.attempts);
+        let Some(asking) = &mut client.asking else {
+            return;
+        };
+        asking.token = token;
+        let what = asking.what.clone();
+        let (command, stamp) = client.command(&what);
+        self.deliver(Party::Client(number), Party::Node(to), move |world| {
+            let input = Input::Request {
+                client: token,
+                stamp,
+                command,
+            };
+            world.node_input(to, None, input);
+        });
+        self.after(PATIENCE, move |world| world.client_waited(number, token));
+    }
+
+    fn client_waited(&mut self, number: usize, token: ClientToken) {
+        if let Some(asking) = &mut self.clients[number].asking
+            && asking.token == token
+        {
+            asking.unsure = true;
+            self.client_retry(number);
+        }
+    }
+
+    /// Asks again under the same request id, or gives up.
+    fn client_retry(&mut self, number: usize) {
+        let now = self.now;
+        let client = &mut self.clients[number];
+        let Some(asking) = &client.asking else {
+            return;
+        };
+        if now - asking.since < DEADLINE {
+            return self.client_attempt(number, None);
+        }
+        let unsure = asking.unsure;
+        self.client_gives_up(number, unsure);
+    }
+
+    fn client_gives_up(&mut self, number: usize, unsure: bool) {
+        let client = &mut self.clients[number];
+        if let Some(asking) = client.asking.take()
+            && let What::Operation { key, operation } = asking.what
+        {
+            if unsure && !matches!(operation, Operation::Get(_)) {
+                client.note(key, operation, asking.since, None);
+            }
+            // Its number may or may not be used up: a new session is on the safe side.
+            client.session = None;
+            client.last_number = 0;
+        }
+        self.after(10 * MS, move |world| world.client_step(number));
+    }
+
+    /// A node's answer sets out for its client.
+    pub(crate) fn answer_client(
+        &mut self,
+        from: NodeId,
+        token: ClientToken,
+        result: Result<Reply, Refusal>,
+    ) {
+        let Ok(number) = usize::try_from(token.0 >> 32) else {
+            return;
+        };
+        self.deliver(Party::Node(from), Party::Client(number), move |world| {
+            world.client_answered(number, token, result);
+        });
+    }
+
+    fn client_answered(
+        &mut self,
+        number: usize,
+        token: ClientToken,
+        result: Result<Reply, Refusal>,
+    ) {
+        let now = self.now;
+        let client = &mut self.clients[number];
+        let Some(asking) = &mut client.asking else {
+            return;
+        };
+        if asking.token != token {
+            return;
+        }
+        match result {
+            Ok(reply) => {
+                if let Some(asking) = client.asking.take() {
+                    self.client_succeeded(number, asking, &reply, now);
+                }
+            }
+            Err(refusal) if refusal.asks_for_retry() => {
+                asking.unsure |= matches!(refusal, Refusal::OutcomeUnknown);
+                asking.token = ClientToken(u64::MAX);
+                let pause = self.random.random_range(MS..30 * MS);
+                self.after(pause, move |world| world.client_retry(number));
+            }
+            Err(refusal) => {
+                let unsure = asking.unsure || matches!(refusal, Refusal::UnknownSession { .. });
+                let name = client.name();
+                self.trace(&name, || format!("is refused: {refusal}"));
+                self.client_gives_up(number, unsure);
+            }
+        }
+    }
+
+    fn client_succeeded(&mut self, number: usize, asking: Asking, reply: &Reply, now: TrueNs) {
+        let client = &mut self.clients[number];
+        match (asking.what, reply) {
+            (What::Session, Reply::SessionOpened(session)) => {
+                client.session = Some(*session);
+                client.last_number = 0;
+            }
+            (What::Operation { key, operation }, reply) => {
+                let operation = match (operation, reply) {
+                    (Operation::Get(_), Reply::Value(value)) => {
+                        let seen = value.as_ref().map(|value| parse(value));
+                        Operation::Get(Some(seen))
+                    }
+                    (operation, _) => operation,
+                };
+                client.answered += 1;
+                client.note(key, operation, asking.since, Some(now));
+            }
+            (What::Session, _) => {}
+        }
+        let pause = self.random.random_range(MS..60 * MS);
+        self.after(pause, move |world| world.client_step(number));
+    }
+
+    /// What every client saw, with what is still open at the end.
+    pub(crate) fn all_records(&self) -> VecDeque<Record> {
+        let mut records: VecDeque<Record> = VecDeque::new();
+        for client in &self.clients {
+            records.extend(client.records.iter().cloned());
+            if let Some(Asking {
+                what: What::Operation { key, operation },
+                since,
+                ..
+            }) = &client.asking
+                && !matches!(operation, Operation::Get(_))
+            {
+                records.push_back(Record {
+                    key: *key,
+                    operation: operation.clone(),
+                    invoked_ns: *since,
+                    answered_ns: None,
+                });
+            }
+        }
+        records
+    }
+}
+
+/// The number that a value stands for. A value that no client wrote is a finding of its own.
+fn parse(value: &[u8]) -> u64 {
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(u64::MAX)
+}

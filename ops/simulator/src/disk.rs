@@ -1,0 +1,159 @@
+//! A node's disk: what was flushed stays, what was not is lost in a crash, but for a prefix of
+//! whole batches.
+
+use std::collections::VecDeque;
+
+use kv_common::batch::Batch;
+use kv_common::history::History;
+use kv_common::id::{Incarnation, Position, Seq};
+use kvnode_core::input::{Input, LinkId, Recovered, Ticket};
+use kvnode_core::promise::Promises;
+use kvnode_core::state::State;
+
+/// An order to the log, carried out in order.
+#[derive(Debug)]
+pub(crate) enum LogOrder {
+    Append(Batch),
+    Cut {
+        after: Seq,
+        ticket: Ticket,
+    },
+    Read {
+        node: kv_common::id::NodeId,
+        link: LinkId,
+        from: Seq,
+    },
+}
+
+/// What a node's disk holds, and what it was told and has not done yet.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) promises: Promises,
+    /// Batches that the log no longer has and the checkpoint covers.
+    checkpoint: Vec<Batch>,
+    log: Vec<Batch>,
+    orders: VecDeque<LogOrder>,
+    stores: VecDeque<(Promises, Ticket)>,
+}
+
+impl Disk {
+    pub(crate) fn order(&mut self, order: LogOrder) {
+        self.orders.push_back(order);
+    }
+
+    pub(crate) fn store(&mut self, promises: Promises, ticket: Ticket) {
+        self.stores.push_back((promises, ticket));
+    }
+
+    /// Carries out the next order, and says what the node is to be told.
+    pub(crate) fn next_order_done(&mut self) -> Option<Input> {
+        match self.orders.pop_front()? {
+            LogOrder::Append(batch) => {
+                let through = batch.last();
+                self.log.push(batch);
+                Some(Input::Flushed { through })
+            }
+            LogOrder::Cut { after, ticket } => {
+                self.log.retain(|batch| batch.last() <= after);
+                Some(Input::LogCut { ticket })
+            }
+            LogOrder::Read { node, link, from } => {
+                let reaches = self.log.first().is_some_and(|batch| batch.first() <= from);
+                let from_there = self.log.iter().filter(|batch| batch.last() >= from);
+                let batches = if reaches {
+                    from_there.take(3).cloned().collect()
+                } else {
+                    Vec::new()
+                };
+                Some(Input::LogRead {
+                    node,
+                    link,
+                    from,
+                    batches,
+                })
+            }
+        }
+    }
+
+    /// Makes the next promises durable.
+    pub(crate) fn next_store_done(&mut self) -> Option<Input> {
+        let (promises, ticket) = self.stores.pop_front()?;
+        self.promises = promises;
+        Some(Input::PromisesStored { ticket })
+    }
+
+    /// The process is gone; of what was on its way to the disk a prefix may have arrived.
+    pub(crate) fn crash(&mut self, arrived: usize) {
+        for _ in 0..arrived {
+            match self.orders.front() {
+                Some(LogOrder::Append(_) | LogOrder::Cut { .. }) => {
+                    self.next_order_done();
+                }
+                Some(LogOrder::Read { .. }) | None => break,
+            }
+        }
+        self.orders.clear();
+        self.stores.clear();
+    }
+
+    /// Lets go of the log up to `applied`; what it held is the checkpoint's.
+    pub(crate) fn release_log(&mut self, applied: Seq) -> Option<Seq> {
+        let covered = self.log.partition_point(|batch| batch.last() <= applied);
+        if covered == 0 {
+            return None;
+        }
+        self.checkpoint.extend(self.log.drain(..covered));
+        self.log_from()
+    }
+
+    fn log_from(&self) -> Option<Seq> {
+        self.checkpoint.last().map(|batch| batch.last().next())
+    }
+
+    /// What a start of the node finds.
+    pub(crate) fn recover(&self, hash_seed: u64) -> Recovered {
+        let mut state = State::new(hash_seed);
+        let mut history = History::default();
+        let marked = self.log.iter().map(|batch| batch.header().committed).max();
+        let covered = self.checkpoint.last().map_or(Seq::ZERO, Batch::last);
+        let committed = marked.unwrap_or_default().max(covered);
+        let mut tail = Vec::new();
+        for batch in self.checkpoint.iter().chain(&self.log) {
+            history.extend_run(batch.epoch(), batch.first(), batch.last());
+            let entries = batch.entries().unwrap_or_default();
+            entries
+                .iter()
+                .filter(|entry| entry.position.seq <= committed)
+                .for_each(|entry| state.apply(entry));
+            if batch.last() > committed {
+                tail.push(batch.clone());
+            }
+        }
+        Recovered {
+            state,
+            history,
+            tail,
+            log_from: self.log_from().unwrap_or(Seq(1)),
+            tail_certain: true,
+            unfit: None,
+        }
+    }
+
+    /// Everything up to `applied`, for a joiner.
+    pub(crate) fn copy_up_to(&self, applied: Position) -> Vec<Batch> {
+        self.checkpoint
+            .iter()
+            .chain(&self.log)
+            .filter(|batch| batch.last() <= applied.seq)
+            .cloned()
+            .collect()
+    }
+
+    /// Replaces everything by a copy.
+    pub(crate) fn replace(&mut self, batches: Vec<Batch>) {
+        self.checkpoint = batches;
+        self.log.clear();
+        self.orders.clear();
+    }
+}

@@ -1,0 +1,159 @@
+//! What goes wrong: crashes, pauses, cuts, lost log heads, and orders at bad times.
+
+use kv_common::id::NodeId;
+use rand::RngExt;
+
+use crate::world::{MS, Party, World};
+
+/// What goes wrong next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    CrashNode(NodeId),
+    CrashPrimary,
+    CrashCoordinator,
+    CrashAll,
+    Pause(NodeId),
+    CutOneWay(Party, Party),
+    CutBothWays(Party, Party),
+    DropLink(NodeId, NodeId),
+    ReleaseLog(NodeId),
+    Switchover,
+}
+
+impl Fault {
+    /// Lets one fault happen and plans the next.
+    pub(crate) fn next(world: &mut World) {
+        if !world.faults_go_on {
+            return;
+        }
+        let fault = Self::draw(world);
+        world.trace("fault", || format!("{fault:?}"));
+        fault.happen(world);
+        let pause = world.random.random_range(20 * MS..700 * MS);
+        world.after(pause, Self::next);
+    }
+
+    fn draw(world: &mut World) -> Self {
+        let node = Self::any_node(world);
+        let other = Self::any_node(world);
+        let party = if world.random.random_ratio(1, 3) {
+            Party::Coordinator
+        } else {
+            Party::Node(other)
+        };
+        match world.random.random_range(0..20) {
+            0..=2 => Self::CrashNode(node),
+            3..=4 => Self::CrashPrimary,
+            5 => Self::CrashCoordinator,
+            6 => Self::CrashAll,
+            7..=8 => Self::Pause(node),
+            9..=10 => Self::CutOneWay(Party::Node(node), party),
+            11 => Self::CutOneWay(party, Party::Node(node)),
+            12..=13 => Self::CutBothWays(Party::Node(node), party),
+            14 => Self::DropLink(node, other),
+            15..=16 => Self::ReleaseLog(node),
+            _ => Self::Switchover,
+        }
+    }
+
+    fn any_node(world: &mut World) -> NodeId {
+        NodeId(world.random.random_range(1..=world.nodes.len() as u64))
+    }
+
+    fn happen(self, world: &mut World) {
+        let later = world.random.random_range(10 * MS..1500 * MS);
+        match self {
+            Self::CrashNode(node) => Self::crash(world, node, later),
+            Self::CrashPrimary => {
+                let map = world.coordinator.map.as_ref();
+                let primary = map
+                    .and_then(|map| map.view.as_ref())
+                    .map(|view| view.primary.node);
+                if let Some(node) = primary {
+                    Self::crash(world, node, later);
+                }
+            }
+            Self::CrashCoordinator => {
+                if world.coordinator.is_up() {
+                    world.crash_coordinator();
+                    world.after(later, World::start_coordinator);
+                }
+            }
+            Self::CrashAll => {
+                let nodes: Vec<NodeId> = world.nodes.keys().copied().collect();
+                for node in nodes {
+                    Self::crash(world, node, later);
+                }
+            }
+            Self::Pause(node) => {
+                let until = world.now + later;
+                if let Some(node) = world.nodes.get_mut(&node) {
+                    node.paused_until = until;
+                }
+            }
+            Self::CutOneWay(from, to) => Self::cut(world, from, to, later),
+            Self::CutBothWays(one, other) => {
+                Self::cut(world, one, other, later);
+                Self::cut(world, other, one, later);
+            }
+            Self::DropLink(from, to) => world.drop_link(from, to),
+            Self::ReleaseLog(node) => world.release_log(node),
+            Self::Switchover => world.order_switchover(),
+        }
+    }
+
+    fn crash(world: &mut World, node: NodeId, later: u64) {
+        if world.process(node).is_some() {
+            world.crash_node(node);
+            world.after(later, move |world| {
+                if world.process(node).is_none() {
+                    world.start_node(node);
+                }
+            });
+        }
+    }
+
+    fn cut(world: &mut World, from: Party, to: Party, later: u64) {
+        world.cut.insert((from, to));
+        world.after(later, move |world| {
+            world.cut.remove(&(from, to));
+            // What was lost in a cut breaks the connection it belonged to.
+            world.break_connections(from, to);
+        });
+    }
+}
+
+impl World {
+    fn break_connections(&mut self, one: Party, other: Party) {
+        match (one, other) {
+            (Party::Node(from), Party::Node(to)) => {
+                self.drop_link(from, to);
+                self.drop_link(to, from);
+            }
+            (Party::Node(node), Party::Coordinator) | (Party::Coordinator, Party::Node(node)) => {
+                let connection = self.process(node).and_then(|process| process.connection);
+                self.node_loses_coordinator(node);
+                if let Some(connection) = connection {
+                    self.connection_broke(node, connection);
+                }
+            }
+            (Party::Client(_), _)
+            | (_, Party::Client(_))
+            | (Party::Coordinator, Party::Coordinator) => {}
+        }
+    }
+
+    fn release_log(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let Some(process) = &node.process else {
+            return;
+        };
+        let applied = process.replica.applied().seq;
+        if let Some(log_from) = node.disk.release_log(applied) {
+            let input = kvnode_core::input::Input::LogReleased { log_from };
+            self.node_input(id, None, input);
+        }
+    }
+}

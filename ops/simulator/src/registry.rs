@@ -1,0 +1,245 @@
+//! The shell of the simulated coordinator.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use coordinator_core::cluster_state::ClusterState;
+use coordinator_core::coordinator::{Coordinator, Settings};
+use coordinator_core::effect::Effect;
+use coordinator_core::input::{ConnectionId, Input, OrderToken, Ticket};
+use kv_common::id::{ClusterId, Incarnation, NodeId};
+use kv_common::message::control::{CoordinatorToNode, NodeToCoordinator};
+use kv_common::message::registry::Order;
+use kv_common::view::ClusterMap;
+
+use crate::world::{Clock, MS, Options, Party, TrueNs, World};
+
+/// The coordinator: what it stored for good, its process while it runs.
+pub(crate) struct SimulatedCoordinator {
+    stored: ClusterState,
+    settings: Settings,
+    clock: Clock,
+    run: u64,
+    process: Option<Process>,
+    /// What clients would be told; stays as it was while the coordinator is down.
+    pub(crate) map: Option<ClusterMap>,
+}
+
+struct Process {
+    core: Coordinator,
+    connections: BTreeMap<u64, NodeId>,
+    storing: VecDeque<(ClusterState, Ticket)>,
+    timer_at: TrueNs,
+}
+
+impl SimulatedCoordinator {
+    pub(crate) fn new(options: &Options) -> Self {
+        let copies = options.nodes.min(3);
+        Self {
+            stored: ClusterState::new(ClusterId(1)),
+            settings: Settings {
+                copies,
+                min_in_sync: copies.saturating_sub(1).max(1),
+                expect: copies,
+                heartbeat_interval_ms: 50,
+            },
+            clock: Clock::steady(),
+            run: 0,
+            process: None,
+            map: None,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+}
+
+impl World {
+    pub(crate) fn start_coordinator(&mut self) {
+        let now = self.coordinator.clock.read(self.now);
+        let state = self.coordinator.stored.clone();
+        self.coordinator.run += 1;
+        self.coordinator.process = Some(Process {
+            core: Coordinator::start(now, self.coordinator.settings, state),
+            connections: BTreeMap::new(),
+            storing: VecDeque::new(),
+            timer_at: 0,
+        });
+        self.trace("coordinator", || "starts".to_owned());
+        self.carry_out_coordinator();
+    }
+
+    pub(crate) fn crash_coordinator(&mut self) {
+        self.trace("coordinator", || "crashes".to_owned());
+        if let Some(process) = self.coordinator.process.take() {
+            for node in process.connections.into_values() {
+                self.node_loses_coordinator(node);
+            }
+        }
+    }
+
+    pub(crate) fn coordinator_connected(&mut self, node: NodeId, run: Incarnation, id: u64) {
+        if let Some(process) = &mut self.coordinator.process {
+            process.connections.insert(id, node);
+        }
+        self.coordinator_input(Input::NodeConnected {
+            connection: ConnectionId(id),
+            node,
+            incarnation: run,
+        });
+    }
+
+    /// The connection of a node is gone, whoever noticed first.
+    pub(crate) fn connection_broke(&mut self, node: NodeId, id: u64) {
+        let known = self
+            .coordinator
+            .process
+            .as_mut()
+            .and_then(|process| process.connections.remove(&id));
+        if known == Some(node) {
+            let connection = ConnectionId(id);
+            self.coordinator_input(Input::NodeDisconnected { connection });
+        }
+    }
+
+    pub(crate) fn tell_coordinator(&mut self, node: NodeId, message: NodeToCoordinator) {
+        let Some(id) = self.process(node).and_then(|process| process.connection) else {
+            return;
+        };
+        self.deliver(Party::Node(node), Party::Coordinator, move |world| {
+            let open = world
+                .coordinator
+                .process
+                .as_ref()
+                .is_some_and(|process| process.connections.contains_key(&id));
+            if open {
+                let connection = ConnectionId(id);
+                world.coordinator_input(Input::NodeSays {
+                    connection,
+                    message,
+                });
+            }
+        });
+    }
+
+    pub(crate) fn order_switchover(&mut self) {
+        let order = Order::Switchover { to: None };
+        let token = OrderToken(self.now);
+        self.coordinator_input(Input::Order { token, order });
+    }
+
+    fn coordinator_input(&mut self, input: Input) {
+        let now = self.coordinator.clock.read(self.now);
+        if let Some(process) = &mut self.coordinator.process {
+            process.core.handle(now, input);
+            self.carry_out_coordinator();
+        }
+    }
+
+    fn coordinator_timer(&mut self, run: u64) {
+        let (at, now) = (self.now, self.coordinator.clock.read(self.now));
+        let due = self.coordinator.run == run;
+        if let Some(process) = &mut self.coordinator.process
+            && due
+            && process.timer_at == at
+        {
+            process.core.handle_timeout(now);
+            self.carry_out_coordinator();
+        }
+    }
+
+    fn carry_out_coordinator(&mut self) {
+        while let Some(effect) = self
+            .coordinator
+            .process
+            .as_mut()
+            .and_then(|process| process.core.poll_effect())
+        {
+            self.coordinator_effect(effect);
+        }
+        let (now, run, clock) = (self.now, self.coordinator.run, self.coordinator.clock);
+        let Some(process) = &mut self.coordinator.process else {
+            return;
+        };
+        if let Some(wanted) = process.core.poll_timeout() {
+            let at = clock.when(wanted).max(now + 1000);
+            if process.timer_at != at {
+                process.timer_at = at;
+                self.at(at, move |world| world.coordinator_timer(run));
+            }
+        }
+    }
+
+    fn coordinator_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Store { ticket, state, .. } => {
+                let run = self.coordinator.run;
+                if let Some(process) = &mut self.coordinator.process {
+                    process.storing.push_back((*state, ticket));
+                }
+                self.after(MS, move |world| world.coordinator_stored(run));
+            }
+            Effect::SendNode {
+                connection,
+                message,
+            } => self.tell_node(connection.0, message),
+            Effect::PushMap(map) => {
+                let connections: Vec<u64> = self
+                    .coordinator
+                    .process
+                    .iter()
+                    .flat_map(|process| process.connections.keys().copied())
+                    .collect();
+                for connection in connections {
+                    self.tell_node(connection, CoordinatorToNode::Map(map.clone()));
+                }
+                self.coordinator.map = Some(map);
+            }
+            Effect::Disconnect { connection } => {
+                let node = self
+                    .coordinator
+                    .process
+                    .as_mut()
+                    .and_then(|process| process.connections.remove(&connection.0));
+                if let Some(node) = node {
+                    self.node_loses_coordinator(node);
+                }
+            }
+            Effect::AnswerOrder { result, .. } => {
+                self.trace("coordinator", || format!("order: {result:?}"));
+            }
+            Effect::Log { line } => self.trace("coordinator", || line),
+        }
+    }
+
+    fn coordinator_stored(&mut self, run: u64) {
+        if self.coordinator.run != run {
+            return;
+        }
+        let next = self
+            .coordinator
+            .process
+            .as_mut()
+            .and_then(|process| process.storing.pop_front());
+        if let Some((state, ticket)) = next {
+            self.coordinator.stored = state;
+            self.coordinator_input(Input::Stored { ticket });
+        }
+    }
+
+    fn tell_node(&mut self, connection: u64, message: CoordinatorToNode) {
+        if !matches!(message, CoordinatorToNode::Map(_)) {
+            self.trace("coordinator", || format!("to {connection}: {message:?}"));
+        }
+        let node = self
+            .coordinator
+            .process
+            .as_ref()
+            .and_then(|process| process.connections.get(&connection).copied());
+        if let Some(node) = node {
+            self.deliver(Party::Coordinator, Party::Node(node), move |world| {
+                world.hear_coordinator(node, connection, message);
+            });
+        }
+    }
+}

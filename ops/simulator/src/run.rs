@@ -1,0 +1,149 @@
+//! A run: faults, then healing, then judgement.
+
+use kv_common::id::NodeId;
+
+use crate::history::{Record, is_linearizable};
+use crate::world::{Options, TrueNs, World};
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Operations that were answered.
+    pub answered: u64,
+    /// The epoch of the last view.
+    pub epoch: u64,
+}
+
+/// What a run found wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Some answers cannot be explained by one copy of the key space.
+    NotLinearizable {
+        /// The key.
+        key: u8,
+    },
+    /// After healing, not every node is in sync.
+    NotInSync {
+        /// What the members are.
+        members: usize,
+        /// What they should be.
+        expected: usize,
+    },
+    /// After healing, copies differ.
+    CopiesDiffer {
+        /// Two nodes that do.
+        nodes: (NodeId, NodeId),
+    },
+    /// After healing, nobody got anything done.
+    NoProgress,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotLinearizable { key } => {
+                write!(f, "the answers on key {key} are not linearizable")
+            }
+            Self::NotInSync { members, expected } => {
+                write!(
+                    f,
+                    "{members} of {expected} copies are in sync after healing"
+                )
+            }
+            Self::CopiesDiffer { nodes } => write!(
+                f,
+                "nodes {} and {} differ after healing",
+                nodes.0.0, nodes.1.0
+            ),
+            Self::NoProgress => write!(f, "no client gets anything done after healing"),
+        }
+    }
+}
+
+/// Runs a cluster through its faults and judges it.
+///
+/// # Errors
+/// The first finding.
+///
+/// # Panics
+/// When a core finds one of its invariants broken.
+pub fn run(options: Options) -> Result<Summary, Finding> {
+    let mut world = World::new(options);
+    let faults_end = ns(options.faults_for);
+    world.run_until(faults_end);
+    world.faults_go_on = false;
+    let healing = ns(options.healing_for);
+    world.run_until(faults_end + healing / 2);
+    let before = answered(&world);
+    world.run_until(faults_end + healing);
+    judge(&world, before)?;
+    Ok(Summary {
+        answered: answered(&world),
+        epoch: epoch(&world),
+    })
+}
+
+fn judge(world: &World, before: u64) -> Result<(), Finding> {
+    let records: Vec<Record> = world.all_records().into();
+    for key in 0..=u8::MAX {
+        let of_key: Vec<Record> = records
+            .iter()
+            .filter(|record| record.key == key)
+            .cloned()
+            .collect();
+        if !of_key.is_empty() && !is_linearizable(&of_key) {
+            return Err(Finding::NotLinearizable { key });
+        }
+    }
+    let view = world
+        .coordinator
+        .map
+        .as_ref()
+        .and_then(|map| map.view.as_ref());
+    let members = view.map_or(0, kv_common::view::View::member_count);
+    let expected = world.nodes.len().min(3);
+    if members != expected {
+        return Err(Finding::NotInSync { members, expected });
+    }
+    if answered(world) == before {
+        return Err(Finding::NoProgress);
+    }
+    equal_copies(world)
+}
+
+/// Copies at the same position must be the same.
+fn equal_copies(world: &World) -> Result<(), Finding> {
+    let copies: Vec<_> = world
+        .nodes
+        .values()
+        .filter_map(|node| Some((node.id, &node.process.as_ref()?.replica)))
+        .collect();
+    for (index, (one, first)) in copies.iter().enumerate() {
+        for (other, second) in &copies[index + 1..] {
+            let differ = first.applied() == second.applied()
+                && first.state().digest() != second.state().digest();
+            if differ {
+                let nodes = (*one, *other);
+                return Err(Finding::CopiesDiffer { nodes });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn answered(world: &World) -> u64 {
+    world.clients.iter().map(|client| client.answered).sum()
+}
+
+fn epoch(world: &World) -> u64 {
+    let view = world
+        .coordinator
+        .map
+        .as_ref()
+        .and_then(|map| map.view.as_ref());
+    view.map_or(0, |view| view.epoch.0)
+}
+
+fn ns(duration: std::time::Duration) -> TrueNs {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
