@@ -10,8 +10,8 @@ use clap::builder::OsStr;
 use clap::error::ErrorKind;
 use toml::{Table, Value};
 
-/// Arguments that make no sense in a file.
-const NOT_IN_A_FILE: [&str; 3] = ["config", "help", "version"];
+/// The one setting that makes no sense in a file.
+const THE_FILE_ITSELF: &str = "config";
 
 /// `command` with the values of the file at `path` as its defaults.
 ///
@@ -24,13 +24,12 @@ pub(crate) fn as_defaults(mut command: Command, path: &Path) -> Result<Command, 
     let table: Table = text
         .parse()
         .map_err(|cause| usage(&mut command, &format!("{file} is no TOML: {cause}")))?;
-    command.build();
     for (name, value) in table {
         let id = name.replace('-', "_");
         let known = command
             .get_arguments()
             .any(|argument| argument.get_long() == Some(&name) && argument.get_id() == &id);
-        if !known || NOT_IN_A_FILE.contains(&id.as_str()) {
+        if !known || name == THE_FILE_ITSELF {
             let what = format!("{file} sets '{name}', which is no setting of this program");
             return Err(usage(&mut command, &what));
         }

@@ -132,8 +132,9 @@ impl ClientOutput {
 
     /// As [`Outbox::progress`].
     pub(super) async fn progress(&self) {
-        self.outbox.progress().await;
-        self.flush();
+        if self.outbox.progress().await {
+            self.flush();
+        }
     }
 
     /// Waits until a further reply would be encoded at once, or the connection is closed.

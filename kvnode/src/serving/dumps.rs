@@ -180,17 +180,13 @@ impl Shard {
             Err(error) => tracing::warn!(%error, "db.txt is not written"),
         }
         match self.dumps.under_way.remove(&token) {
-            Some(Asked::ByInterval { at }) => {
-                if outcome.is_ok() {
-                    self.dumps.dumped = at;
-                }
-            }
+            Some(Asked::ByInterval { at }) if outcome.is_ok() => self.dumps.dumped = at,
             Some(Asked::ByClient { output, id }) => {
                 output.ends();
                 let result = outcome.map_err(|error| refusal(&error));
                 self.send_client(&output, NodeToClient::Dumped { id, result });
             }
-            None => {}
+            Some(Asked::ByInterval { .. }) | None => {}
         }
     }
 

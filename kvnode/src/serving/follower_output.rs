@@ -126,8 +126,9 @@ impl FollowerOutput {
 
     /// As [`Outbox::progress`].
     pub(super) async fn progress(&self) {
-        self.outbox.progress().await;
-        self.flush();
+        if self.outbox.progress().await {
+            self.flush();
+        }
     }
 }
 

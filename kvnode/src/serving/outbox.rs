@@ -111,25 +111,34 @@ impl Outbox {
     }
 
     /// Waits until something changed: bytes were written that had to wait, the connection was
-    /// closed, or [`Self::wake`] was called. May be dropped while it waits.
-    pub(super) async fn progress(&self) {
+    /// closed, or [`Self::wake`] was called. Says whether bytes were written. May be dropped while
+    /// it waits.
+    pub(super) async fn progress(&self) -> bool {
         let socket = self.socket.borrow().clone();
         let Some(socket) = socket else {
-            return;
+            return false;
         };
         if self.buffered_bytes() == 0 {
             drop(socket);
             self.changed.notified().await;
-            return;
+            return false;
         }
         tokio::select! {
-            () = self.changed.notified() => {}
+            () = self.changed.notified() => false,
             writable = timeout(STALL_MAX, socket.writable()) => match writable {
-                Ok(Ok(())) => self.flush(),
-                Ok(Err(_)) => self.close(),
-                Err(_) => {
-                    tracing::warn!("a reader took nothing for {} s; its connection is closed", STALL_MAX.as_secs());
+                Ok(Ok(())) => {
+                    self.flush();
+                    true
+                }
+                Ok(Err(_)) => {
                     self.close();
+                    false
+                }
+                Err(_) => {
+                    let waited_s = STALL_MAX.as_secs();
+                    tracing::warn!(waited_s, "a reader took nothing; its connection is closed");
+                    self.close();
+                    false
                 }
             }
         }

@@ -133,7 +133,7 @@ impl Session {
                         return Ok(());
                     }
                 }
-                () = output.progress() => {}
+                _ = output.progress() => {}
             }
         }
         Ok(())
