@@ -1,2 +1,40 @@
-//! x
-fn main() {}
+//! The daemon that hears heartbeats and decides who is primary.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `cli` | what an operator says |
+//! | `start` | the order of a start and of a stop |
+//! | `registry` | the task that owns the core, and carries out what it asks for |
+//! | `connections`, `node_connection`, `client_connection` | who calls, and what is read from and written to them |
+//! | `stored` | what is remembered, on the disk |
+//! | `store_thread` | the thread that writes it |
+
+mod cli;
+mod client_connection;
+mod connections;
+mod node_connection;
+mod registry;
+mod start;
+mod store_thread;
+mod stored;
+
+use std::process::ExitCode;
+
+use kv_daemon::{config_file, logging};
+
+use crate::cli::Arguments;
+
+fn main() -> ExitCode {
+    let arguments: Arguments = match config_file::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    logging::start(arguments.log_format, arguments.log_level);
+    match start::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,15 +6,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
 use kv_common::id::Address;
 use kv_common::message::control::FsyncMode;
+use kv_daemon::logging::LogFormat;
+use kv_daemon::{VERSION, config_file};
 use tracing::level_filters::LevelFilter;
-
-use crate::config_file;
-
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KVNODE_COMMIT"), ")");
 
 /// Holds a full copy of the key space, as primary or backup.
 #[derive(Clone, Debug, Parser)]
@@ -91,15 +89,6 @@ impl From<Fsync> for FsyncMode {
     }
 }
 
-/// `--log-format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// `--dump-interval`; none: never by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DumpInterval(pub(crate) Option<Duration>);
@@ -142,18 +131,7 @@ impl Arguments {
     where
         I: IntoIterator<Item = OsString>,
     {
-        let words: Vec<OsString> = words.into_iter().collect();
-        let first_look = Self::command()
-            .ignore_errors(true)
-            .try_get_matches_from(&words);
-        let file = first_look
-            .ok()
-            .and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
-        let command = match file {
-            Some(path) => config_file::as_defaults(Self::command(), &path)?,
-            None => Self::command(),
-        };
-        Self::from_arg_matches(&command.try_get_matches_from(words)?)
+        config_file::read(words)
     }
 
     /// Where `db.txt` is.

@@ -17,9 +17,9 @@ use kv_net::{Connection, DialError, FrameReceiver, FrameSender, Limits, LinkErro
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::clock;
 use crate::events::{CoordinatorEvent, Event, Mailbox};
 use crate::pulse::Pulse;
+use kv_daemon::clock;
 
 /// A coordinator that comes back is found within this time.
 const BACK_OFF_MAX: Duration = Duration::from_millis(250);

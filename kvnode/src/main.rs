@@ -2,9 +2,8 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `cli`, `config_file`, `logging` | what an operator says, and what is said to an operator |
+//! | `cli` | what an operator says |
 //! | `start` | the order of a start and of a stop |
-//! | `clock` | the clocks, read in one place |
 //! | `serving` | the thread that owns the core, the table and all sockets of clients and peers |
 //! | `coordinator_link` | the thread that sends heartbeats |
 //! | `pulse` | what these two tell each other without waiting |
@@ -12,18 +11,17 @@
 //! | `events` | what other threads tell the serving thread |
 
 mod cli;
-mod clock;
-mod config_file;
 mod coordinator_link;
 mod copy_fetch;
 mod data_threads;
 mod events;
-mod logging;
 mod pulse;
 mod serving;
 mod start;
 
 use std::process::ExitCode;
+
+use kv_daemon::logging;
 
 use crate::cli::Arguments;
 
@@ -32,7 +30,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    logging::start(&arguments);
+    logging::start(arguments.log_format, arguments.log_level);
     match start::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

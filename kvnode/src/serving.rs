@@ -46,9 +46,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::clock;
 use crate::events::{Event, Events};
 use crate::pulse::Pulse;
+use kv_daemon::clock;
 
 use self::shard::Shard;
 pub(crate) use self::shard::{Remains, Setup};

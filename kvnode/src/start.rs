@@ -10,6 +10,7 @@ use std::time::Instant;
 use kv_common::id::{Address, NodeId, ShardId};
 use kv_common::message::control::{DataSummary, FsyncMode, HeldRole, NodeReport, Registration};
 use kv_common::view::PrimarySeat;
+use kv_daemon::{clock, raise_open_files};
 use kv_net::{ListenError, listen};
 use kvnode_core::input::{Identity, Start};
 use kvnode_core::replica::Replica;
@@ -19,7 +20,6 @@ use kvnode_storage::{
 };
 use rand::TryRng;
 use rand::rngs::{SysError, SysRng};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,7 +27,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::cli::Arguments;
-use crate::clock;
 use crate::coordinator_link::{CoordinatorLink, LinkOptions, standing};
 use crate::data_threads::DataThreads;
 use crate::events::{Event, Events, Mailbox, mailbox};
@@ -36,8 +35,6 @@ use crate::serving::{Ended, Remains, Serving, Setup};
 
 /// Messages to the coordinator that wait for its link. The core has a few under way.
 const OUTGOING_MESSAGES: usize = 64;
-/// Files and sockets that the node wants to have open at most.
-const OPEN_FILES: u64 = 16_384;
 
 /// Why a node ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -105,22 +102,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     drop(probe);
     let opened = open(arguments)?;
     serve(&runtime, arguments, opened)
-}
-
-/// As many open files as are wanted, or as the system allows.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(OPEN_FILES, |max| max.min(OPEN_FILES));
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let raised = Rlimit {
-        current: Some(wanted),
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "fewer connections than usual can be open");
-    }
 }
 
 fn open(arguments: &Arguments) -> Result<Opened, NodeError> {

@@ -1,4 +1,5 @@
-//! sled with the durability rules that both daemons rely on. Nothing else uses sled.
+//! What both daemons keep on a disk: a data directory that is theirs alone, and sled with the
+//! durability rules that they rely on. Nothing else uses sled.
 //!
 //! A [`Store`] is an ordered map of byte strings in a folder. [`Store::apply`] takes a batch
 //! of changes together or not at all, and returns when the disk has it. What sled 0.34.7 needs for
@@ -25,7 +26,9 @@
 
 mod batch;
 mod cell;
+mod data_dir;
 mod error;
+pub mod file;
 mod map;
 mod memory;
 mod open;
@@ -34,6 +37,7 @@ mod store;
 
 pub use batch::WriteBatch;
 pub use cell::{CELL_MAX_BYTES, SHORT_KEY_MAX_BYTES};
+pub use data_dir::{DataDir, DataDirError, DataDirOwner};
 pub use error::StoreError;
 pub use map::{DurableMap, Record, ScanLimit, scan_all};
 pub use memory::{Fault, MemoryStore, Stall};

@@ -49,7 +49,7 @@ impl Settings {
 
 /// The core of the coordinator.
 ///
-/// Drive it as [`kvnode`'s core is driven](Self::handle): hand inputs in with the time, call
+/// Hand [inputs](Self::handle) in with the time, call
 /// [`Self::handle_timeout`] when [`Self::poll_timeout`] says so, and after each turn carry out what
 /// [`Self::poll_effect`] hands out, in order.
 #[derive(Debug)]
@@ -115,14 +115,15 @@ impl Coordinator {
         self.live.turn(now.monotonic, self.settings.timing());
         self.dispatch(now, input);
         self.decide(now);
+        self.ask_for_seals(now.monotonic);
         self.end_turn();
     }
 
     /// The time that [`Self::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
         self.live.turn(now.monotonic, self.settings.timing());
-        self.ask_for_seals(now.monotonic);
         self.decide(now);
+        self.ask_for_seals(now.monotonic);
         self.end_turn();
     }
 

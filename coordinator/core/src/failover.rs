@@ -9,6 +9,7 @@ use kv_common::time::Monotonic;
 use kv_common::view::{PrimarySeat, Release, View, ViewSettings};
 
 use crate::input::OrderToken;
+use crate::liveness::Liveness;
 
 /// A planned switchover under way.
 #[derive(Clone, Debug)]
@@ -69,18 +70,24 @@ impl Failover {
         self.answers.contains_key(&node)
     }
 
-    /// The view that follows from the answers, when it is time: every member answered, or some did
-    /// and the rest had `patience`.
+    /// The view that follows from the answers, when it is time: every member answered; or all that
+    /// are connected did, and they are enough for writes; or some did and the rest had `patience`.
     pub(crate) fn outcome(
         &self,
         now: Monotonic,
         patience: std::time::Duration,
+        live: &Liveness,
         old: &View,
         settings: ViewSettings,
     ) -> Option<View> {
         let all_answered = old.members().all(|member| self.has_answer(member));
+        let connected_answered = old
+            .members()
+            .all(|member| self.has_answer(member) || !live.is_connected(member));
+        let usable = self.answers.values().filter(|answer| is_usable(answer));
+        let enough = usable.count() >= usize::from(settings.min_in_sync);
         let waited = now.since(self.first_usable_at?) >= patience;
-        if !all_answered && !waited {
+        if !all_answered && !(connected_answered && enough) && !waited {
             return None;
         }
         let chosen = self.best(old, all_answered)?;

@@ -235,7 +235,8 @@ impl Coordinator {
             // A handover ends by the primary's answer, in `sealed`.
             return false;
         }
-        let Some(view) = failover.outcome(now.monotonic, patience, old, settings) else {
+        let Some(view) = failover.outcome(now.monotonic, patience, &self.live, old, settings)
+        else {
             return false;
         };
         let took_ms = now.monotonic.since(failover.began_at).as_millis();

@@ -100,7 +100,6 @@ impl Coordinator {
             return false;
         }
         self.handover_failed("it took too long, or one of the two was lost");
-        self.ask_for_seals(now.monotonic);
         true
     }
 

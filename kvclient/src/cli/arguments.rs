@@ -13,8 +13,6 @@ use kv_common::id::Address;
 use super::duration;
 use super::output::Format;
 
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KV_COMMIT"), ")");
-
 const EXIT_CODES: &str = "\
 Exit codes:
    0  done

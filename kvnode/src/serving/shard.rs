@@ -18,11 +18,11 @@ use kvnode_storage::{
 use tokio::sync::{mpsc, watch};
 
 use crate::cli::DumpInterval;
-use crate::clock;
 use crate::copy_fetch::CopyFetch;
 use crate::data_threads::DataThreads;
 use crate::events::Mailbox;
 use crate::pulse::Pulse;
+use kv_daemon::clock;
 
 use super::Serving;
 use super::client_output::{ClientOutput, Exchange};

@@ -11,13 +11,13 @@ use kv_common::message::copy::PrimaryToJoiner;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::data_dir::DataDir;
-use crate::file::remove;
 use crate::generation::{self, Generation};
 use crate::log::Log;
 use crate::log_error::LogError;
 use crate::options::StorageOptions;
 use crate::recovery::{DataSet, DataSetError, recover};
 use crate::round::Round;
+use kv_store::file::remove;
 
 /// Entries of a round: what is held in memory at a time.
 const ROUND_BYTES: usize = 32 << 20;

@@ -9,7 +9,7 @@ use kv_common::id::Position;
 use kv_common::message::client::DumpSummary;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::file::{dir_of, sync_dir, with_suffix};
+use kv_store::file::{dir_of, sync_dir, with_suffix};
 
 /// Why a dump came to nothing.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::file::{create_dir, remove, replace, sync_dir};
+use kv_store::file::{create_dir, remove, replace, sync_dir};
 
 const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "gen-";

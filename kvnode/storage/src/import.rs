@@ -18,11 +18,11 @@ use kvnode_core::state::State;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::checkpoint_record::{ImportMark, data_key, decode_value, encode_value};
-use crate::file::{dir_of, sync_dir, with_suffix};
 use crate::generation::Generation;
 use crate::log::Log;
 use crate::log_error::LogError;
 use crate::options::StorageOptions;
+use kv_store::file::{dir_of, sync_dir, with_suffix};
 
 /// One batch to the store.
 const BATCH_RECORDS: usize = 1024;

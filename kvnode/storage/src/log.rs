@@ -9,7 +9,6 @@ use kv_common::batch::Batch;
 use kv_common::history::BaseId;
 use kv_common::id::{Epoch, Position, Seq};
 
-use crate::file::remove;
 use crate::log_error::{LogDamage, LogError, TailCut};
 use crate::log_index::{SegmentIndex, SharedIndex};
 use crate::log_reader::LogReader;
@@ -18,6 +17,7 @@ use crate::record::{self, record_bytes};
 use crate::record_stream::{RecordError, RecordStream};
 use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, clear, put_in_place, read_header, zero};
 use crate::spare::Spares;
+use kv_store::file::remove;
 
 /// A write is handed to the system when so much is gathered.
 const WRITE_BYTES: usize = 1 << 20;

@@ -23,8 +23,8 @@ use bytes::{Buf, BufMut};
 use kv_common::history::BaseId;
 use kv_common::id::{Epoch, Seq};
 
-use crate::file::sync_dir;
 use crate::log_error::LogError;
+use kv_store::file::sync_dir;
 
 /// The length of a segment's header; records begin behind it.
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
-use crate::file::{remove, sync_dir};
 use crate::segment::create_zeroed;
+use kv_store::file::{remove, sync_dir};
 
 const PREFIX: &str = "spare-";
 const UNFINISHED: &str = "spare.tmp";

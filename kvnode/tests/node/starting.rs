@@ -66,7 +66,7 @@ async fn a_foreign_a_newer_and_an_impossible_data_directory_are_left_alone() {
     fs::create_dir(&foreign).expect("makes");
     fs::write(foreign.join("thesis.tex"), "x").expect("writes");
     fs::create_dir(&newer).expect("makes");
-    fs::write(newer.join("FORMAT"), "999\n").expect("writes");
+    fs::write(newer.join("FORMAT"), "kvnode 999\n").expect("writes");
     fs::write(&file, "no folder").expect("writes");
     for (data_dir, words) in [(foreign, "thesis.tex"), (newer, "999"), (file, "file")] {
         let said = complaint(Node::start(&data_dir, &nowhere(), &[])).await;

@@ -108,7 +108,7 @@ fn a_data_directory_of_a_newer_format_is_refused_and_left_alone() {
     cluster.stop_node(&name);
     let data_dir = cluster.data_dir(&name);
     let format = data_dir.join("FORMAT");
-    fs::write(&format, "999\n").expect("writes");
+    fs::write(&format, "kvnode 999\n").expect("writes");
     let more = ["--coordinator", cluster.coordinator_address()];
     let said = refused(
         cluster.folder(),
@@ -116,7 +116,10 @@ fn a_data_directory_of_a_newer_format_is_refused_and_left_alone() {
         &arguments("127.0.0.1:0", &data_dir, &more),
     );
     assert!(said.contains("999"), "{said}");
-    assert_eq!(fs::read_to_string(format).expect("still there"), "999\n");
+    assert_eq!(
+        fs::read_to_string(format).expect("still there"),
+        "kvnode 999\n"
+    );
 }
 
 #[test]

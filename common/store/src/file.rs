@@ -6,12 +6,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Makes what was created, renamed or removed in `dir` durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// The folder that a file is in.
-pub(crate) fn dir_of(path: &Path) -> &Path {
+#[must_use]
+pub fn dir_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -19,7 +23,8 @@ pub(crate) fn dir_of(path: &Path) -> &Path {
 }
 
 /// `path` with something behind its name.
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(suffix);
     PathBuf::from(name)
@@ -27,7 +32,10 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Puts a file of this content at `path`, in one step: whoever looks sees the old content or the
 /// new.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says; the old content is left then, or the new.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = with_suffix(path, ".tmp");
     let mut file = File::create(&temporary)?;
     file.write_all(content)?;
@@ -37,7 +45,10 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Creates a folder in a folder that exists, if it is not there yet.
-pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn create_dir(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Ok(()) => sync_dir(dir_of(path)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -46,7 +57,10 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a file or a folder with everything in it, if it is there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says; a part may be gone.
+pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),

@@ -7,7 +7,8 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// Both clocks.
-pub(crate) fn now() -> Now {
+#[must_use]
+pub fn now() -> Now {
     Now {
         monotonic: monotonic(),
         unix: UnixMs(nanos(ClockId::Realtime) / NANOS_PER_MILLI),
@@ -15,7 +16,8 @@ pub(crate) fn now() -> Now {
 }
 
 /// The clock that leases run by: it goes on while the machine is suspended.
-pub(crate) fn monotonic() -> Monotonic {
+#[must_use]
+pub fn monotonic() -> Monotonic {
     Monotonic(nanos(ClockId::Boottime))
 }
 

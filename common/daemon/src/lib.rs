@@ -1,0 +1,12 @@
+//! What the programs of this workspace have in common at their edge: the version that they name,
+//! the configuration file, log lines, and the clocks.
+
+pub mod clock;
+pub mod config_file;
+pub mod logging;
+mod open_files;
+
+pub use open_files::raise_open_files;
+
+/// The version and the commit that the program was built from.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KV_COMMIT"), ")");

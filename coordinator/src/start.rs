@@ -1,0 +1,139 @@
+//! The order of a start and of a stop.
+
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+
+use coordinator_core::cluster_state::ClusterState;
+use coordinator_core::coordinator::{Coordinator, Settings};
+use kv_common::id::ClusterId;
+use kv_daemon::{clock, raise_open_files};
+use kv_net::{ListenError, listen};
+use kv_store::{DataDir, DataDirError, DataDirOwner};
+use rand::TryRng;
+use rand::rngs::{SysError, SysRng};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::cli::Arguments;
+use crate::connections::{self, Door};
+use crate::registry::{ARRIVALS, Ended, Registry};
+use crate::store_thread::StoreThread;
+use crate::stored::{self, StoredError};
+
+const OWNER: DataDirOwner = DataDirOwner {
+    program: "coordinator",
+    version: 1,
+    may_be_there: &["coordinator.toml", "config.toml"],
+};
+const STORE: &str = "state";
+/// Where the programs that this store grew from looked for the primary.
+const ADDRESS_FILE: &str = "primaryserveraddress.txt";
+
+/// Why the coordinator ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CoordinatorError {
+    /// The settings contradict each other.
+    #[error("--min-in-sync {min_in_sync} is more than --copies {copies}")]
+    MinInSync {
+        /// How many are to hold a write.
+        min_in_sync: u8,
+        /// How many there are to be.
+        copies: u8,
+    },
+    /// It cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// Nor what it holds.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] SysError),
+    /// The system gives no thread, signal or socket.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs a coordinator until it is asked to stop.
+///
+/// # Errors
+/// When it cannot start, or cannot make its decisions durable.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CoordinatorError> {
+    let settings = arguments.settings().ok_or(CoordinatorError::MinInSync {
+        min_in_sync: arguments.min_in_sync.unwrap_or(0),
+        copies: arguments.copies,
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    raise_open_files();
+    // A port that is taken is said before anything is touched. Who calls early waits in its queue.
+    let listener = runtime.block_on(listen(&arguments.listen))?;
+    let (_data_dir, mut registry, cluster) = open(arguments, settings)?;
+    let ended = runtime.block_on(LocalSet::new().run_until(async {
+        let stop = asked_to_stop()?;
+        serve(&mut registry, cluster, listener, stop).await
+    }));
+    registry.stop();
+    match ended? {
+        Ended::Stopped => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Ended::StoreFailed(error) => Err(error.into()),
+    }
+}
+
+fn open(
+    arguments: &Arguments,
+    settings: Settings,
+) -> Result<(DataDir, Registry, ClusterId), CoordinatorError> {
+    let dir = DataDir::open(&arguments.data_dir, &OWNER)?;
+    let (store, remembered) = stored::open(&dir.path().join(STORE))?;
+    let state = match remembered.state {
+        Some(state) => state,
+        None => ClusterState::new(ClusterId(SysRng.try_next_u64()?)),
+    };
+    let cluster = state.cluster();
+    let store = StoreThread::spawn(store, dir.path().join(ADDRESS_FILE))?;
+    let core = Coordinator::start(clock::now(), settings, state);
+    let registry = Registry::new(core, store, remembered.events);
+    Ok((dir, registry, cluster))
+}
+
+fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn serve(
+    registry: &mut Registry,
+    cluster: ClusterId,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<Ended, CoordinatorError> {
+    if let Err(ended) = registry.begin().await {
+        return Ok(ended);
+    }
+    tracing::info!(address = %listener.local_addr()?, %cluster, "listening");
+    let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+    let door = Rc::new(Door::new(cluster, arrivals, registry.maps()));
+    let listening = tokio::task::spawn_local(connections::listen(door, listener));
+    tracing::info!("ready");
+    let ended = registry.run(arrived, stop).await;
+    tracing::info!("stopping");
+    listening.abort();
+    Ok(ended)
+}
