@@ -87,7 +87,7 @@ impl Failover {
         let usable = self.answers.values().filter(|answer| is_usable(answer));
         let enough = usable.count() >= usize::from(settings.min_in_sync);
         let waited = now.since(self.first_usable_at?) >= patience;
-        if !all_answered && !(connected_answered && enough) && !waited {
+        if !(all_answered || waited || connected_answered && enough) {
             return None;
         }
         let chosen = self.best(old, all_answered)?;

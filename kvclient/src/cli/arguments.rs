@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use kv_common::id::Address;
+use kv_daemon::VERSION;
 
 use super::duration;
 use super::output::Format;
