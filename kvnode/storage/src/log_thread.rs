@@ -19,8 +19,8 @@ use crate::log_reader::LogReader;
 use crate::options::StorageOptions;
 use crate::queue::{QueueError, ThreadPanicked, offer};
 
-/// Requests that may wait. The core has few under way at a time.
-const QUEUE_REQUESTS: usize = 1024;
+/// Requests that may wait: several times what a primary lets be on its way to a follower.
+const QUEUE_REQUESTS: usize = 16_384;
 /// What goes into one write and flush at most.
 const GROUP_BYTES: usize = 8 << 20;
 /// How far the disk may lag behind with `everysec`.

@@ -10,6 +10,8 @@ use crate::input::LinkId;
 
 /// Bytes that may be on their way to a follower.
 const WINDOW_BYTES: usize = 16 << 20;
+/// Batches that may be on their way to a follower. Its log takes several times as many at once.
+const WINDOW_BATCHES: usize = 2048;
 
 /// Where the exchange with a follower stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +135,8 @@ impl Follower {
     pub(super) fn wants(&self) -> Option<Seq> {
         match self.exchange {
             Exchange::Streaming { next, reading } => {
-                let room = self.in_flight_bytes < WINDOW_BYTES;
+                let room = self.in_flight_bytes < WINDOW_BYTES
+                    && self.in_flight.len() < WINDOW_BATCHES;
                 (room && !reading).then_some(next)
             }
             Exchange::Down { .. }
@@ -190,6 +193,19 @@ mod tests {
         assert_eq!(follower.held(), Some(Seq(4)));
         assert!(follower.acknowledged(Monotonic::ZERO, Seq(6)));
         assert_eq!(follower.held(), Some(Seq(6)));
+    }
+
+    #[test]
+    fn small_batches_fill_the_window_too() {
+        let mut follower = streaming(0);
+        let mut sent = 0;
+        while follower.wants().is_some() {
+            sent += 1;
+            follower.sent(Monotonic::ZERO, Seq(sent), 1);
+            assert!(sent < 1_000_000, "the window has no end");
+        }
+        assert!(follower.acknowledged(Monotonic::ZERO, Seq(1)));
+        assert_eq!(follower.wants(), Some(Seq(sent + 1)));
     }
 
     #[test]

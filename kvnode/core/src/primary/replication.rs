@@ -155,7 +155,11 @@ impl Primary {
         }
         let mut expected = next;
         for batch in batches {
-            // Never beyond what this primary counts as its log.
+            // Never beyond what this primary counts as its log, nor more than there is room for.
+            let is_first = batch.first() == next;
+            if !(is_first || follower.wants().is_some()) {
+                break;
+            }
             if batch.first() != expected || batch.last() > local.log.appended() {
                 break;
             }
