@@ -212,48 +212,31 @@ fn start_threads(
         data_set,
     } = opened;
     let record = meta.record().clone();
-    let identity = Identity {
-        shard: ShardId::default(),
-        seat: PrimarySeat {
-            node: record.node,
-            incarnation: record.incarnation,
-        },
-        fsync,
-    };
+    let identity = identity(&record, fsync);
     let storage_options = storage_options(fsync);
     let (mailbox, events) = mailbox();
-    let data = DataThreads::spawn(
-        data_set.log,
-        data_set.checkpoint,
-        &storage_options,
-        &mailbox,
-    )?;
+    let (log, checkpoint) = (data_set.log, data_set.checkpoint);
+    let data = DataThreads::spawn(log, checkpoint, &storage_options, &mailbox)?;
     let meta = spawn_meta(meta, &mailbox)?;
     let now = clock::now();
     let unfit = data_set.recovered.unfit.is_some();
     let tail_certain = data_set.recovered.tail_certain;
-    let replica = Replica::start(
-        now,
-        Start {
-            identity,
-            promises: record.promises,
-            recovered: data_set.recovered,
-        },
-    );
+    let start = Start {
+        identity,
+        promises: record.promises,
+        recovered: data_set.recovered,
+    };
+    let replica = Replica::start(now, start);
     let pulse = Arc::new(Pulse::new(now.monotonic, record.cluster));
     let (reports, newest_report) = watch::channel::<NodeReport>(replica.report(now));
     let (outgoing, to_send) = mpsc::channel(OUTGOING_MESSAGES);
-    let registration = registration(
-        arguments,
-        identity,
-        address,
-        &newest_report.borrow(),
-        data_set.imported,
-    );
+    let imported = data_set.imported;
+    let report = newest_report.borrow().clone();
+    let registration = registration(arguments, identity, address, &report, imported);
     let link = CoordinatorLink::spawn(LinkOptions {
         coordinators: arguments.coordinator.clone(),
         registration,
-        imported: data_set.imported,
+        imported,
         reports: newest_report,
         outgoing: to_send,
         pulse: Arc::clone(&pulse),
@@ -281,6 +264,17 @@ fn start_threads(
         events,
         tail_certain,
     })
+}
+
+fn identity(record: &MetaRecord, fsync: FsyncMode) -> Identity {
+    Identity {
+        shard: ShardId::default(),
+        seat: PrimarySeat {
+            node: record.node,
+            incarnation: record.incarnation,
+        },
+        fsync,
+    }
 }
 
 fn spawn_meta(meta: Meta, mailbox: &Mailbox) -> io::Result<MetaThread> {

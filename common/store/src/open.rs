@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -14,6 +16,9 @@ use crate::store::StoreOptions;
 const SEGMENT_BYTES: usize = 4 << 20;
 /// sled frees the space of old segments on this beat and at no other time.
 const GARBAGE_BEAT_MS: u64 = 500;
+/// How long to wait for an earlier user of the store to let go of it, and between two tries.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 /// An open database, and the file that every batch is to be synced on.
 pub(crate) struct Opened {
@@ -99,15 +104,7 @@ fn clean_up_alone(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io(&error)),
     };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            return Err(StoreError::Locked {
-                path: path.to_owned(),
-            });
-        }
-        Err(error) => return Err(io(&error.into())),
-    }
+    lock(path, &file)?;
     for entry in fs::read_dir(path).map_err(|error| io(&error))? {
         let entry = entry.map_err(|error| io(&error))?;
         let name = entry.file_name();
@@ -118,6 +115,26 @@ fn clean_up_alone(path: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Takes sled's own lock. sled lets go of it only when the last of its threads has ended, which may
+/// be a moment after the store was dropped.
+fn lock(path: &Path, file: &File) -> Result<(), StoreError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                thread::sleep(LOCK_RETRY);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StoreError::Locked {
+                    path: path.to_owned(),
+                });
+            }
+            Err(error) => return Err(StoreError::io(path, &error.into())),
+        }
+    }
 }
 
 /// What sled created while it opened survives a power cut from here on.

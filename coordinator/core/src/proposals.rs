@@ -1,13 +1,17 @@
 //! What a primary asks for: compare-and-set on the epoch.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use kv_common::id::NodeId;
+use kv_common::id::{Address, NodeId};
 use kv_common::message::control::{CoordinatorToNode, Proposal};
 use kv_common::time::Now;
 use kv_common::view::View;
 
 use crate::coordinator::{Coordinator, SHARD};
+
+/// How long a former member's place is kept for it: a restart costs less than a copy.
+const PATIENCE_WITH_FORMER_MEMBERS: Duration = Duration::from_secs(60);
 
 impl Coordinator {
     pub(crate) fn propose(&mut self, now: Now, node: NodeId, proposal: &Proposal) {
@@ -96,19 +100,28 @@ impl Coordinator {
         joiners
     }
 
-    /// How many former members are away, and not for long.
+    /// How many former members are away, not for long, and not replaced: a node that has the address
+    /// of another took its place for good.
     fn former_members_expected_back(&self) -> usize {
         let Some(view) = self.state.view() else {
             return 0;
         };
-        let patience = std::time::Duration::from_secs(60);
         let now = self.live.last_turn();
         self.state
             .nodes()
             .iter()
             .filter(|(node, known)| known.was_member && !view.has_member(**node))
             .filter(|(node, _)| !self.live.is_connected(**node))
-            .filter(|(node, _)| self.live.silent_for(now, **node) < patience)
+            .filter(|(node, _)| self.live.silent_for(now, **node) < PATIENCE_WITH_FORMER_MEMBERS)
+            .filter(|(node, known)| !self.has_successor(**node, &known.info.address))
             .count()
+    }
+
+    /// Whether another node that is here has the address.
+    fn has_successor(&self, node: NodeId, address: &Address) -> bool {
+        let mut others = self.state.nodes().iter();
+        others.any(|(other, known)| {
+            *other != node && known.info.address == *address && self.live.is_connected(*other)
+        })
     }
 }

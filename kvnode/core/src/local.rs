@@ -256,6 +256,12 @@ impl Local {
             .answered(now, seat, epoch, &self.promises);
     }
 
+    pub(crate) fn copy_progressed(&mut self, progress: CopyProgress) {
+        if let Some(copying) = &mut self.copying {
+            copying.progress = Some(progress);
+        }
+    }
+
     pub(crate) fn role_changed(&mut self, role: String) {
         self.emit(Effect::RoleChanged { role });
     }

@@ -9,19 +9,19 @@
 //!    └─────────────────────────────► following
 //! ```
 
-use kv_common::id::{Epoch, NodeId, Position, Seq};
-use kv_common::message::control::{DiskHealth, FollowerProgress, HeldRole, NodeReport};
-use kv_common::message::replication::{FollowerRefusal, PrimaryStamp, PrimaryToFollower};
+mod from_primary;
+mod observe;
+
+use kv_common::id::{Epoch, Seq};
+use kv_common::message::replication::FollowerRefusal;
 use kv_common::time::{Monotonic, Now};
-use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
+use kv_common::view::{ClusterMap, Release, View};
 
 use crate::effect::Effect;
-use crate::following::{Following, MatchRequest, refuse};
-use crate::input::{Input, LinkId, Recovered, Start, Ticket};
+use crate::following::{Following, refuse};
+use crate::input::{ClientToken, Input, Recovered, Start, Ticket};
 use crate::local::{AfterStored, Local};
 use crate::primary::{Next, Primary, Request};
-use crate::promise::Promises;
-use crate::state::State;
 
 /// The role that a replica holds.
 #[derive(Debug)]
@@ -108,19 +108,7 @@ impl Replica {
                 client,
                 stamp,
                 command,
-            } => match &mut self.role {
-                Role::Primary(primary) => {
-                    primary.request(now, &mut self.local, client, Request { stamp, command });
-                }
-                Role::Idle | Role::Following(_) => {
-                    let result = Err(self.local.not_primary());
-                    self.local.emit(Effect::Reply {
-                        client,
-                        result,
-                        lease_until: None,
-                    });
-                }
-            },
+            } => self.requested(now, client, Request { stamp, command }),
             Input::CoordinatorUp => self.coordinator_up(now),
             Input::CoordinatorDown => self.local.coordinator_up = false,
             Input::Map(map) => self.take_map(now, map),
@@ -154,12 +142,6 @@ impl Replica {
                 message,
             } => self.primary_says(now, link, seat, message),
             Input::PrimaryDown { link } => self.primary_down(link),
-            input => self.dispatch_storage(now, input),
-        }
-    }
-
-    fn dispatch_storage(&mut self, now: Now, input: Input) {
-        match input {
             Input::Flushed { through } => self.flushed(now, through),
             Input::LogCut { ticket } => self.log_cut(now, ticket),
             Input::LogRead {
@@ -173,20 +155,24 @@ impl Replica {
             }),
             Input::LogReleased { log_from } => self.local.log.released(log_from),
             Input::PromisesStored { ticket } => self.promises_stored(now, ticket),
-            Input::CopyProgressed(progress) => {
-                if let Some(copying) = &mut self.local.copying {
-                    copying.progress = Some(progress);
-                }
-            }
+            Input::CopyProgressed(progress) => self.local.copy_progressed(progress),
             Input::CopyDone(recovered) => self.copy_done(*recovered),
-            Input::CopyFailed { why } => {
-                self.local
-                    .role_changed(format!("the copy came to nothing: {why}"));
-                self.copy_ended();
-            }
+            Input::CopyFailed { why } => self.copy_failed(&why),
             Input::DiskFailed { cause } => self.disk_failed(&cause),
-            // `dispatch` takes care of all others.
-            _ => {}
+        }
+    }
+
+    fn requested(&mut self, now: Now, client: ClientToken, request: Request) {
+        match &mut self.role {
+            Role::Primary(primary) => primary.request(now, &mut self.local, client, request),
+            Role::Idle | Role::Following(_) => {
+                let result = Err(self.local.not_primary());
+                self.local.emit(Effect::Reply {
+                    client,
+                    result,
+                    lease_until: None,
+                });
+            }
         }
     }
 
@@ -379,222 +365,16 @@ impl Replica {
         self.copy_ended();
     }
 
+    fn copy_failed(&mut self, why: &str) {
+        let what = format!("the copy came to nothing: {why}");
+        self.local.role_changed(what);
+        self.copy_ended();
+    }
+
     fn copy_ended(&mut self) {
         self.local.copying = None;
         if let Role::Following(following) = &mut self.role {
             following.copy_ended();
         }
-    }
-}
-
-/// What a primary that called us says.
-impl Replica {
-    fn primary_says(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        seat: PrimarySeat,
-        message: PrimaryToFollower,
-    ) {
-        match message {
-            PrimaryToFollower::Match {
-                stamp,
-                view,
-                history,
-                log_from,
-            } => {
-                let request = MatchRequest { history, log_from };
-                self.match_asked(now, link, seat, &stamp, view, request);
-            }
-            PrimaryToFollower::Append { stamp, batch } => {
-                let local = &mut self.local;
-                if let Some(following) = following_of(&mut self.role, local, link, seat, &stamp) {
-                    following.append(now, local, &stamp, batch);
-                }
-            }
-            PrimaryToFollower::Beat { stamp } => {
-                let local = &mut self.local;
-                if let Some(following) = following_of(&mut self.role, local, link, seat, &stamp) {
-                    following.beat(now, local, &stamp);
-                }
-            }
-            // The shell puts pieces together.
-            PrimaryToFollower::AppendPiece { .. } => {}
-        }
-    }
-
-    fn match_asked(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        seat: PrimarySeat,
-        stamp: &PrimaryStamp,
-        view: View,
-        request: MatchRequest,
-    ) {
-        let epoch = stamp.epoch;
-        let genuine = view.primary == seat && view.epoch == epoch && seat != self.local.seat();
-        if !genuine || view.shard != self.local.identity.shard {
-            let why = FollowerRefusal::NotThePrimary { epoch };
-            return refuse(&mut self.local, link, epoch, why);
-        }
-        if let Err(why) = check_epoch(&self.local, seat, epoch) {
-            return refuse(&mut self.local, link, epoch, why);
-        }
-        self.learn_view(view);
-        let mut following = Following::new(now, seat, link, stamp, request);
-        if self.local.has_entered(epoch) {
-            following.view_is_durable(now, &mut self.local);
-        }
-        self.role = Role::Following(Box::new(following));
-    }
-
-    fn primary_down(&mut self, link: LinkId) {
-        if let Role::Following(following) = &self.role
-            && following.link() == link
-        {
-            self.role = Role::Idle;
-        }
-    }
-}
-
-/// The follower's side of this connection, if the message belongs to it; else the sender is told
-/// why not.
-fn following_of<'role>(
-    role: &'role mut Role,
-    local: &mut Local,
-    link: LinkId,
-    seat: PrimarySeat,
-    stamp: &PrimaryStamp,
-) -> Option<&'role mut Following> {
-    let epoch = stamp.epoch;
-    let why = match (check_epoch(local, seat, epoch), role) {
-        (Err(why), _) => why,
-        (Ok(()), Role::Following(following)) if following.is_on(link, seat, epoch) => {
-            return Some(following);
-        }
-        (Ok(()), _) => FollowerRefusal::NotMatched { epoch },
-    };
-    refuse(local, link, epoch, why);
-    None
-}
-
-/// Whether something of `epoch` may be taken from `seat` at all.
-fn check_epoch(local: &Local, seat: PrimarySeat, epoch: Epoch) -> Result<(), FollowerRefusal> {
-    let promises = &local.promises;
-    if let Some(cause) = &local.disk_failure {
-        let cause = cause.clone();
-        return Err(FollowerRefusal::DiskFailed { cause });
-    }
-    if epoch < promises.view_epoch() {
-        let newer = promises.view_epoch();
-        return Err(FollowerRefusal::OldEpoch { epoch, newer });
-    }
-    if epoch < promises.seal {
-        let seal = promises.seal;
-        return Err(FollowerRefusal::Sealed { epoch, seal });
-    }
-    match &promises.view {
-        Some(view) if view.epoch == epoch && view.primary != seat => {
-            Err(FollowerRefusal::NotThePrimary { epoch })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What the shell may ask at any time.
-impl Replica {
-    /// How the node is. The age of the serving thread is for the sender to fill in.
-    #[must_use]
-    pub fn report(&self, now: Now) -> NodeReport {
-        let local = &self.local;
-        NodeReport {
-            shard: local.identity.shard,
-            node: local.me(),
-            incarnation: local.identity.seat.incarnation,
-            view_epoch: local.promises.view_epoch(),
-            seal: local.promises.seal,
-            role: self.role(),
-            positions: local.log.figures(),
-            last_epoch: local.log.last().epoch,
-            keys: local.state.keys(),
-            disk: match &local.disk_failure {
-                None => DiskHealth::Works,
-                Some(cause) => DiskHealth::Failed {
-                    cause: cause.clone(),
-                },
-            },
-            serving_age_ms: 0,
-            hears: self.hears(now.monotonic),
-            followers: self.follower_progress(now.monotonic),
-            copy: local.copying.and_then(|copying| copying.progress),
-        }
-    }
-
-    /// The role that the node really holds.
-    #[must_use]
-    pub fn role(&self) -> HeldRole {
-        if let Some(copying) = &self.local.copying {
-            let epoch = copying.epoch;
-            return HeldRole::Copying { epoch };
-        }
-        match &self.role {
-            Role::Primary(primary) => primary.held_role(),
-            Role::Following(following) if following.is_matched() => HeldRole::Follower {
-                epoch: following.epoch(),
-            },
-            Role::Following(_) | Role::Idle => HeldRole::None,
-        }
-    }
-
-    fn hears(&self, now: Monotonic) -> Vec<NodeId> {
-        match &self.role {
-            Role::Primary(primary) => primary.hears(now),
-            Role::Following(following) => {
-                let view = self.local.view();
-                let patience = view.map(|view| view.settings.timing().remove_silent());
-                let heard =
-                    patience.is_some_and(|patience| now.since(following.heard_at()) < patience);
-                heard.then_some(following.seat().node).into_iter().collect()
-            }
-            Role::Idle => Vec::new(),
-        }
-    }
-
-    fn follower_progress(&self, now: Monotonic) -> Vec<FollowerProgress> {
-        match &self.role {
-            Role::Primary(primary) => primary.progress(now),
-            Role::Following(_) | Role::Idle => Vec::new(),
-        }
-    }
-
-    /// Up to where the table goes.
-    #[must_use]
-    pub fn applied(&self) -> Position {
-        self.local.state.applied()
-    }
-
-    /// The applied state.
-    #[must_use]
-    pub fn state(&self) -> &State {
-        &self.local.state
-    }
-
-    /// The newest map that the coordinator pushed.
-    #[must_use]
-    pub fn map(&self) -> Option<&ClusterMap> {
-        self.local.map.as_ref()
-    }
-
-    /// Whether copies may be fetched from here: this is a serving primary.
-    #[must_use]
-    pub fn serves_copies(&self) -> bool {
-        matches!(&self.role, Role::Primary(primary) if primary.is_serving())
-    }
-
-    /// What the node has promised.
-    #[must_use]
-    pub fn promises(&self) -> &Promises {
-        &self.local.promises
     }
 }

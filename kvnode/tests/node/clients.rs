@@ -116,7 +116,7 @@ async fn nonsense_closes_its_connection_and_harms_nobody() {
         );
     }
     let client = Client::of(&single.address).await;
-    client.is_closed_after(&[0, 0, 0, 2, 0xc1, 0xc1]).await;
+    client.expect_closed_after(&[0, 0, 0, 2, 0xc1, 0xc1]).await;
     assert_eq!(single.client.get("k").await.as_deref(), Some(&b"v"[..]));
     assert!(single.node.runs());
 }

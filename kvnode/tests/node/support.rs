@@ -327,7 +327,7 @@ impl Client {
     }
 
     /// Sends bytes that are no message, and waits until the node closes the connection.
-    pub(crate) async fn is_closed_after(self, nonsense: &[u8]) {
+    pub(crate) async fn expect_closed_after(self, nonsense: &[u8]) {
         let (mut socket, _, _) = self.connection.into_parts();
         socket.write_all(nonsense).await.expect("sends");
         let mut rest = Vec::new();

@@ -3,7 +3,8 @@
 //! | file | what it simulates |
 //! |---|---|
 //! | `world` | time, the network, clocks that run at different rates |
-//! | `node`, `disk` | a node's shell, and a disk that keeps only what was flushed |
+//! | `node`, `node_links`, `node_registration` | the shell of a node, and its connections |
+//! | `node_storage`, `disk` | its disk, which keeps only what was flushed |
 //! | `registry` | the coordinator's shell |
 //! | `client`, [`history`] | clients, and the judge of what they saw |
 //! | `faults` | what goes wrong |
@@ -14,6 +15,9 @@ mod disk;
 mod faults;
 pub mod history;
 mod node;
+mod node_links;
+mod node_registration;
+mod node_storage;
 mod registry;
 pub mod run;
 mod world;

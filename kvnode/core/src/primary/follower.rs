@@ -135,8 +135,8 @@ impl Follower {
     pub(super) fn wants(&self) -> Option<Seq> {
         match self.exchange {
             Exchange::Streaming { next, reading } => {
-                let room = self.in_flight_bytes < WINDOW_BYTES
-                    && self.in_flight.len() < WINDOW_BATCHES;
+                let room =
+                    self.in_flight_bytes < WINDOW_BYTES && self.in_flight.len() < WINDOW_BATCHES;
                 (room && !reading).then_some(next)
             }
             Exchange::Down { .. }

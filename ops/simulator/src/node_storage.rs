@@ -1,0 +1,88 @@
+//! The disk of a simulated node, as its core uses it: orders take a while, and are done in order.
+
+use kv_common::id::{Incarnation, NodeId};
+use kvnode_core::input::{Input, Ticket};
+use kvnode_core::promise::Promises;
+use rand::RngExt;
+
+use crate::disk::LogOrder;
+use crate::node::HASH_SEED;
+use crate::world::{MS, Party, TrueNs, World};
+
+impl World {
+    pub(crate) fn log_order(&mut self, id: NodeId, order: LogOrder) {
+        let (now, spread) = (self.now, self.stall());
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let Some(process) = &mut node.process else {
+            return;
+        };
+        node.disk.order(order);
+        process.disk_free_at = process.disk_free_at.max(now) + spread;
+        let (at, run) = (process.disk_free_at, process.incarnation);
+        self.at(at, move |world| {
+            if world.incarnation_of(id) == Some(run) {
+                let done = world
+                    .nodes
+                    .get_mut(&id)
+                    .and_then(|node| node.disk.next_order_done());
+                if let Some(input) = done {
+                    world.node_input(id, Some(run), input);
+                }
+            }
+        });
+    }
+
+    pub(crate) fn store_order(&mut self, id: NodeId, promises: Promises, ticket: Ticket) {
+        let (now, spread) = (self.now, self.stall());
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let Some(process) = &mut node.process else {
+            return;
+        };
+        node.disk.store(promises, ticket);
+        process.meta_free_at = process.meta_free_at.max(now) + spread;
+        let (at, run) = (process.meta_free_at, process.incarnation);
+        self.at(at, move |world| {
+            if world.incarnation_of(id) == Some(run) {
+                let done = world
+                    .nodes
+                    .get_mut(&id)
+                    .and_then(|node| node.disk.next_store_done());
+                if let Some(input) = done {
+                    world.node_input(id, Some(run), input);
+                }
+            }
+        });
+    }
+
+    pub(crate) fn stall(&mut self) -> TrueNs {
+        let stalls = self.faults_go_on && self.random.random_ratio(1, 300);
+        let longest = if stalls { 150 * MS } else { MS / 2 };
+        self.random.random_range(MS / 10..longest)
+    }
+
+    pub(crate) fn copy(&mut self, id: NodeId, run: Option<Incarnation>, from: NodeId) {
+        let source = self.nodes.get(&from).and_then(|node| {
+            let process = node.process.as_ref()?;
+            let reachable = !self.cut.contains(&(Party::Node(from), Party::Node(id)));
+            (process.replica.serves_copies() && reachable)
+                .then(|| node.disk.copy_up_to(process.replica.applied()))
+        });
+        if run.is_none() || self.incarnation_of(id) != run {
+            return;
+        }
+        let input = match (source, self.nodes.get_mut(&id)) {
+            (Some(batches), Some(node)) => {
+                node.disk.replace(batches);
+                Input::CopyDone(Box::new(node.disk.recover(HASH_SEED)))
+            }
+            _ => Input::CopyFailed {
+                why: "the source is away".to_owned(),
+            },
+        };
+        self.node_input(id, run, input);
+    }
+}
