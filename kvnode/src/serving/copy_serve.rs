@@ -2,12 +2,14 @@
 //! send them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kv_common::id::NodeId;
 use kv_common::message::copy::{JoinerToPrimary, PrimaryToJoiner};
 use kv_net::{Connection, FrameReceiver, FrameSender, LinkError};
 use kvnode_storage::{COPY_WINDOW_PARTS, QueueError};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Serving;
 use super::shard::Shard;
@@ -16,6 +18,8 @@ use super::shard::Shard;
 const COPIES_MAX: usize = 4;
 /// The parts of a full window, and the messages before and after them.
 const QUEUE_MESSAGES: usize = COPY_WINDOW_PARTS as usize + 4;
+/// How long a joiner may take to close the connection when it has its copy.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Copies under way, by number.
 #[derive(Debug, Default)]
@@ -78,8 +82,20 @@ pub(super) async fn serve(
     tracing::info!("giving a copy to {name}");
     let guard = Guard { serving, copy };
     send_all(&guard, messages, &mut receiver, &mut sender).await?;
+    drop(guard);
     tracing::info!("gave a copy to {name}");
+    wait_for_close(&mut receiver).await;
     Ok(())
+}
+
+/// Leaves it to the joiner to close. Its last words may still be on their way, and a connection that
+/// is closed with something unread is reset: what was sent last would be lost.
+async fn wait_for_close(receiver: &mut FrameReceiver) {
+    let closed =
+        async { while let Ok(Some(JoinerToPrimary::Taken { .. })) = receiver.receive().await {} };
+    if timeout(CLOSE_PATIENCE, closed).await.is_err() {
+        tracing::debug!("a joiner did not close its connection");
+    }
 }
 
 /// Has the checkpoint thread forget the copy, however its task ends.

@@ -125,6 +125,11 @@ impl Drop for Node {
         // Both fail only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            while let Ok(line) = self.lines.try_recv() {
+                eprintln!("{line}");
+            }
+        }
     }
 }
 
