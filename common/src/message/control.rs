@@ -229,8 +229,8 @@ pub struct SealAnswer {
     /// Up to where its log goes; none when it must not be chosen for its data (damage before the
     /// tail, a copy under way, no data yet).
     pub position: Option<Position>,
-    /// Whether the log may lack a tail that the node once acknowledged: `everysec` after a stop
-    /// that was not clean.
+    /// Whether the log must have all that the node ever acknowledged. Not so with `everysec` after a
+    /// stop that was not clean.
     pub tail_certain: bool,
     /// Whether it is fit to be primary.
     pub healthy: bool,

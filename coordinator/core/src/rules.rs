@@ -138,10 +138,14 @@ impl Coordinator {
                 brought.join(", ")
             ));
         }
-        let with_data = bringing.first().map(|(node, _)| *node);
-        with_data
-            .or_else(|| fresh.first().map(|(node, _)| *node))
+        let with_data = bringing.iter().map(|(node, _)| *node);
+        self.first_by_name(with_data)
+            .or_else(|| self.first_by_name(fresh.iter().map(|(node, _)| *node)))
             .ok_or_else(|| "no fresh node is here".to_owned())
+    }
+
+    fn first_by_name(&self, nodes: impl Iterator<Item = NodeId>) -> Option<NodeId> {
+        nodes.min_by_key(|node| (self.state.name_of(*node), *node))
     }
 
     fn form_with(&mut self, now: Now, founder: NodeId) {
@@ -251,7 +255,8 @@ impl Coordinator {
         if nodes.is_empty() {
             return ", without a backup".to_owned();
         }
-        let names: Vec<String> = nodes.iter().map(|node| self.state.name_of(*node)).collect();
+        let mut names: Vec<String> = nodes.iter().map(|node| self.state.name_of(*node)).collect();
+        names.sort();
         format!(", backups {}", names.join(", "))
     }
 

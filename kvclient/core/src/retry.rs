@@ -42,8 +42,6 @@ pub(crate) fn decide(refusal: &Refusal, protection: Protection, uncertain: bool)
             Protection::Numbered => Decision::InNewSession,
             Protection::Harmless | Protection::Unprotected => Decision::Refused,
         },
-        // The floor that the node knows stands still while requests change nothing, for these are
-        // not logged.
         Refusal::BeyondWindow { .. } if uncertain => Decision::Again,
         Refusal::BeyondWindow { .. } => Decision::InNewSession,
         Refusal::KeyTooLong { .. } | Refusal::ValueTooLong { .. } | Refusal::TooManyKeys { .. } => {

@@ -140,7 +140,8 @@ impl Following {
     fn need_copy(&mut self, now: Now, local: &mut Local) {
         self.stage = Stage::NeedsCopy;
         let from = self.seat.node;
-        if local.copying.is_none_or(|copying| copying.from != from) {
+        let may_begin = now.monotonic >= local.copy_not_before;
+        if may_begin && local.copying.is_none_or(|copying| copying.from != from) {
             local.copying = Some(Copying {
                 from,
                 epoch: self.epoch,

@@ -47,8 +47,8 @@ pub struct Recovered {
     pub tail: Vec<Batch>,
     /// The first entry that the log still has.
     pub log_from: Seq,
-    /// Whether the log may lack a tail that was acknowledged: `everysec` after a stop that was not
-    /// clean.
+    /// Whether the log must have all that was ever acknowledged. Not so with `everysec` after a stop
+    /// that was not clean.
     pub tail_certain: bool,
     /// Why the node must not be chosen for its data (damage before the tail); none: it may.
     pub unfit: Option<String>,

@@ -52,6 +52,8 @@ pub(crate) struct Local {
     pub(crate) coordinator_up: bool,
     pub(crate) disk_failure: Option<String>,
     pub(crate) copying: Option<Copying>,
+    /// A copy that came to nothing is not asked for again before this.
+    pub(crate) copy_not_before: Monotonic,
     /// Why the data must not be chosen, when it must not.
     pub(crate) unfit: Option<String>,
     tail_certain: bool,
@@ -83,6 +85,7 @@ impl Local {
             coordinator_up: false,
             disk_failure: None,
             copying: None,
+            copy_not_before: Monotonic::ZERO,
             unfit: recovered.unfit,
             tail_certain: recovered.tail_certain,
             storing: VecDeque::new(),

@@ -12,6 +12,8 @@
 mod from_primary;
 mod observe;
 
+use std::time::Duration;
+
 use kv_common::id::{Epoch, Seq};
 use kv_common::message::replication::FollowerRefusal;
 use kv_common::time::{Monotonic, Now};
@@ -22,6 +24,9 @@ use crate::following::{Following, refuse};
 use crate::input::{ClientToken, Input, Recovered, Start, Ticket};
 use crate::local::{AfterStored, Local};
 use crate::primary::{Next, Primary, Request};
+
+/// After a copy that came to nothing.
+const COPY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The role that a replica holds.
 #[derive(Debug)]
@@ -157,7 +162,7 @@ impl Replica {
             Input::PromisesStored { ticket } => self.promises_stored(now, ticket),
             Input::CopyProgressed(progress) => self.local.copy_progressed(progress),
             Input::CopyDone(recovered) => self.copy_done(*recovered),
-            Input::CopyFailed { why } => self.copy_failed(&why),
+            Input::CopyFailed { why } => self.copy_failed(now, &why),
             Input::DiskFailed { cause } => self.disk_failed(&cause),
         }
     }
@@ -365,9 +370,10 @@ impl Replica {
         self.copy_ended();
     }
 
-    fn copy_failed(&mut self, why: &str) {
+    fn copy_failed(&mut self, now: Now, why: &str) {
         let what = format!("the copy came to nothing: {why}");
         self.local.role_changed(what);
+        self.local.copy_not_before = now.monotonic.after(COPY_PAUSE);
         self.copy_ended();
     }
 

@@ -41,6 +41,7 @@ impl Primary {
             }
         }
         backups.sort_unstable();
+        reasons.sort();
         if reasons.is_empty() && !self.counted_joiners.is_empty() {
             // A joiner counts until an answer comes, so a lost proposal is made again.
             reasons.push("no answer to the last proposal".to_owned());

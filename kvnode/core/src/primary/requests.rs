@@ -130,7 +130,9 @@ impl Primary {
         stamp: Option<&SessionStamp>,
         execution: Execution,
     ) -> Result<(), Refusal> {
-        if execution.changes.is_empty() {
+        // A request with a number is logged even if it changes nothing: another copy of it that comes
+        // late, when a condition that failed would hold, finds the answer and is not executed.
+        if execution.changes.is_empty() && stamp.is_none() {
             return self.answer_unchanged(now, local, client, execution);
         }
         let record = stamp.map(|stamp| RequestRecord {
@@ -160,7 +162,7 @@ impl Primary {
             return Ok(true);
         }
         let session = stamp.id.session;
-        match local.state.sessions().look_up(stamp.id) {
+        match local.state.sessions().look_up(stamp.id, stamp.floor) {
             LookUp::Unknown => return Err(Refusal::UnknownSession { session }),
             LookUp::BelowFloor { floor } => return Err(Refusal::BelowFloor { number, floor }),
             LookUp::BeyondWindow { floor } => {

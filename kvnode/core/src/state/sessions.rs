@@ -154,9 +154,9 @@ impl Sessions {
         }
     }
 
-    /// What is known of a request.
+    /// What is known of a request of a client that has its answers up to `client_floor`.
     #[must_use]
-    pub fn look_up(&self, id: RequestId) -> LookUp {
+    pub fn look_up(&self, id: RequestId, client_floor: u64) -> LookUp {
         let Some(session) = self.by_id.get(&id.session) else {
             return LookUp::Unknown;
         };
@@ -172,8 +172,15 @@ impl Sessions {
                     reply: record.reply.clone(),
                 }
             }
-            Err(_) if id.number - floor > SESSION_WINDOW => LookUp::BeyondWindow { floor },
-            Err(_) => LookUp::New,
+            Err(_) => {
+                // The client's own word counts too: it is recorded together with the request.
+                let floor = floor.max(client_floor);
+                if id.number.saturating_sub(floor) > SESSION_WINDOW {
+                    LookUp::BeyondWindow { floor }
+                } else {
+                    LookUp::New
+                }
+            }
         }
     }
 

@@ -38,7 +38,7 @@ fn opened() -> (Sessions, SessionId) {
 }
 
 fn look_up(sessions: &Sessions, session: SessionId, number: u64) -> LookUp {
-    sessions.look_up(RequestId { session, number })
+    sessions.look_up(RequestId { session, number }, 0)
 }
 
 #[test]
@@ -72,6 +72,12 @@ fn numbers_may_go_a_window_above_the_floor() {
     let beyond = LookUp::BeyondWindow { floor: 7 };
     assert_eq!(look_up(&sessions, id, 8 + SESSION_WINDOW), beyond);
     assert_eq!(look_up(&sessions, id, u64::MAX), beyond);
+    let beyond = RequestId {
+        session: id,
+        number: 8 + SESSION_WINDOW,
+    };
+    let with_newer_floor = sessions.look_up(beyond, 8);
+    assert_eq!(with_newer_floor, LookUp::New, "the client's floor counts");
 }
 
 #[test]
