@@ -1,7 +1,5 @@
 //! Clients: one operation at a time, written down as they saw it.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use kv_common::command::{Command, PutCondition, Reply};
 use kv_common::id::{NodeId, RequestId, SessionId};
@@ -28,6 +26,8 @@ pub(crate) struct Client {
     asking: Option<Asking>,
     attempts: u64,
     written: u64,
+    /// By key.
+    last_seen: [u64; KEYS as usize],
     pub(crate) records: Vec<Record>,
     pub(crate) answered: u64,
 }
@@ -56,6 +56,7 @@ impl Client {
             asking: None,
             attempts: 0,
             written: 0,
+            last_seen: [0; KEYS as usize],
             records: Vec::new(),
             answered: 0,
         }
@@ -71,18 +72,26 @@ impl Client {
         };
         let key = Bytes::from(vec![*key]);
         let command = match operation {
-            Operation::Put(value) => Command::Put {
+            Operation::Put { value } => Command::Put {
                 key,
-                value: Bytes::from(value.to_string()),
+                value: text(*value),
                 expiry: None,
                 condition: PutCondition::Always,
             },
-            Operation::Incr(by) => Command::Incr {
+            Operation::PutIfEquals {
+                expected, value, ..
+            } => Command::Put {
+                key,
+                value: text(*value),
+                expiry: None,
+                condition: PutCondition::IfEquals(text(*expected)),
+            },
+            Operation::Incr { by, .. } => Command::Incr {
                 key,
                 by: i64::try_from(*by).unwrap_or(i64::MAX),
             },
-            Operation::Delete => Command::Delete { keys: vec![key] },
-            Operation::Get(_) => Command::Get { key },
+            Operation::Delete { .. } => Command::Delete { keys: vec![key] },
+            Operation::Get { .. } => Command::Get { key },
         };
         let stamp = self
             .session
@@ -120,12 +129,17 @@ impl World {
             client.written += 1;
             let unique = client.number as u64 * 1_000_000 + client.written * 1000;
             let operation = match kind {
-                0..=3 => Operation::Put(unique),
-                4 => Operation::Incr(1),
-                5 => Operation::Delete,
-                _ => Operation::Get(None),
+                0..=1 => Operation::Put { value: unique },
+                2..=3 => Operation::PutIfEquals {
+                    expected: client.last_seen[usize::from(key)],
+                    value: unique,
+                    done: None,
+                },
+                4 => Operation::Incr { by: 1, sum: None },
+                5 => Operation::Delete { removed: None },
+                _ => Operation::Get { seen: None },
             };
-            if !matches!(operation, Operation::Get(_)) {
+            if !operation.is_read() {
                 client.last_number += 1;
             }
             What::Operation { key, operation }
@@ -198,7 +212,7 @@ impl World {
         if let Some(asking) = client.asking.take()
             && let What::Operation { key, operation } = asking.what
         {
-            if unsure && !matches!(operation, Operation::Get(_)) {
+            if unsure && !operation.is_read() {
                 client.note(key, operation, asking.since, None);
             }
             // Its number may or may not be used up: a new session is on the safe side.
@@ -266,13 +280,13 @@ impl World {
                 client.last_number = 0;
             }
             (What::Operation { key, operation }, reply) => {
-                let operation = match (operation, reply) {
-                    (Operation::Get(_), Reply::Value(value)) => {
-                        let seen = value.as_ref().map(|value| parse(value));
-                        Operation::Get(Some(seen))
-                    }
-                    (operation, _) => operation,
-                };
+                let operation = operation.answered(reply);
+                if let Operation::Get {
+                    seen: Some(Some(seen)),
+                } = operation
+                {
+                    client.last_seen[usize::from(key)] = seen;
+                }
                 client.answered += 1;
                 client.note(key, operation, asking.since, Some(now));
             }
@@ -283,8 +297,8 @@ impl World {
     }
 
     /// What every client saw, with what is still open at the end.
-    pub(crate) fn all_records(&self) -> VecDeque<Record> {
-        let mut records: VecDeque<Record> = VecDeque::new();
+    pub(crate) fn all_records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
         for client in &self.clients {
             records.extend(client.records.iter().cloned());
             if let Some(Asking {
@@ -292,9 +306,9 @@ impl World {
                 since,
                 ..
             }) = &client.asking
-                && !matches!(operation, Operation::Get(_))
+                && !operation.is_read()
             {
-                records.push_back(Record {
+                records.push(Record {
                     key: *key,
                     operation: operation.clone(),
                     invoked_ns: *since,
@@ -304,6 +318,39 @@ impl World {
         }
         records
     }
+}
+
+impl Operation {
+    /// With what it was answered.
+    fn answered(self, reply: &Reply) -> Self {
+        match (self, reply) {
+            (Self::Get { .. }, Reply::Value(value)) => Self::Get {
+                seen: Some(value.as_ref().map(|value| parse(value))),
+            },
+            (
+                Self::PutIfEquals {
+                    expected, value, ..
+                },
+                reply,
+            ) => Self::PutIfEquals {
+                expected,
+                value,
+                done: Some(matches!(reply, Reply::Done)),
+            },
+            (Self::Incr { by, .. }, Reply::Integer(sum)) => Self::Incr {
+                by,
+                sum: Some(u64::try_from(*sum).unwrap_or(u64::MAX)),
+            },
+            (Self::Delete { .. }, Reply::Count(count)) => Self::Delete {
+                removed: Some(*count == 1),
+            },
+            (operation, _) => operation,
+        }
+    }
+}
+
+fn text(value: u64) -> Bytes {
+    Bytes::from(value.to_string())
 }
 
 /// The number that a value stands for. A value that no client wrote is a finding of its own.

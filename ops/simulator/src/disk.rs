@@ -83,6 +83,17 @@ impl Disk {
         Some(Input::PromisesStored { ticket })
     }
 
+    /// What stands at `seq`, if anything does.
+    pub(crate) fn position_at(&self, seq: Seq) -> Option<Position> {
+        let holds = |batch: &&Batch| batch.first() <= seq && seq <= batch.last();
+        let batch = self.log.iter().rev().find(holds);
+        let batch = batch.or_else(|| self.checkpoint.iter().rev().find(holds));
+        batch.map(|batch| Position {
+            epoch: batch.epoch(),
+            seq,
+        })
+    }
+
     /// The process is gone; of what was on its way to the disk a prefix may have arrived.
     pub(crate) fn crash(&mut self, arrived: usize) {
         for _ in 0..arrived {

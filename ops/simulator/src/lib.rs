@@ -8,12 +8,14 @@
 //! | `registry` | the coordinator's shell |
 //! | `client`, [`history`] | clients, and the judge of what they saw |
 //! | `faults` | what goes wrong |
+//! | [`invariants`] | what must hold in every state |
 //! | [`run`] | a run from beginning to end |
 
 mod client;
 mod disk;
 mod faults;
 pub mod history;
+pub mod invariants;
 mod node;
 mod node_links;
 mod node_registration;

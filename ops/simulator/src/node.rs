@@ -180,6 +180,7 @@ impl World {
         {
             self.effect(id, effect);
         }
+        self.check_node(id);
         let now = self.now;
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
@@ -241,6 +242,9 @@ impl World {
         } else {
             result
         };
+        if result.is_ok() {
+            self.check_reply(id, lease_until.is_some());
+        }
         self.answer_client(id, client, result);
     }
 }

@@ -222,6 +222,9 @@ impl World {
             .as_mut()
             .and_then(|process| process.storing.pop_front());
         if let Some((state, ticket)) = next {
+            if let Some(view) = state.view() {
+                self.check_view(view);
+            }
             self.coordinator.stored = state;
             self.coordinator_input(Input::Stored { ticket });
         }

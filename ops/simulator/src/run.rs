@@ -2,7 +2,8 @@
 
 use kv_common::id::NodeId;
 
-use crate::history::{Record, is_linearizable};
+use crate::history::first_unexplained;
+use crate::invariants::Violation;
 use crate::world::{Options, TrueNs, World};
 
 /// What a run came to.
@@ -17,6 +18,8 @@ pub struct Summary {
 /// What a run found wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
+    /// Something that must always hold does not.
+    Invariant(Violation),
     /// Some answers cannot be explained by one copy of the key space.
     NotLinearizable {
         /// The key.
@@ -41,6 +44,7 @@ pub enum Finding {
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Invariant(violation) => violation.fmt(f),
             Self::NotLinearizable { key } => {
                 write!(f, "the answers on key {key} are not linearizable")
             }
@@ -76,6 +80,9 @@ pub fn run(options: Options) -> Result<Summary, Finding> {
     world.run_until(faults_end + healing / 2);
     let before = answered(&world);
     world.run_until(faults_end + healing);
+    if let Some(violation) = world.violation.take() {
+        return Err(Finding::Invariant(violation));
+    }
     judge(&world, before)?;
     Ok(Summary {
         answered: answered(&world),
@@ -84,16 +91,8 @@ pub fn run(options: Options) -> Result<Summary, Finding> {
 }
 
 fn judge(world: &World, before: u64) -> Result<(), Finding> {
-    let records: Vec<Record> = world.all_records().into();
-    for key in 0..=u8::MAX {
-        let of_key: Vec<Record> = records
-            .iter()
-            .filter(|record| record.key == key)
-            .cloned()
-            .collect();
-        if !of_key.is_empty() && !is_linearizable(&of_key) {
-            return Err(Finding::NotLinearizable { key });
-        }
+    if let Some(key) = first_unexplained(&world.all_records()) {
+        return Err(Finding::NotLinearizable { key });
     }
     let view = world
         .coordinator

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::client::Client;
 use crate::faults::Fault;
+use crate::invariants::{Invariants, Violation};
 use crate::node::SimulatedNode;
 use crate::registry::SimulatedCoordinator;
 
@@ -84,6 +85,9 @@ pub(crate) struct World {
     /// Pairs whose messages do not arrive, in that direction.
     pub(crate) cut: BTreeSet<(Party, Party)>,
     pub(crate) faults_go_on: bool,
+    pub(crate) invariants: Invariants,
+    /// The first broken invariant; nothing happens after it.
+    pub(crate) violation: Option<Violation>,
     /// When what was sent last from one to another arrives: nothing overtakes it.
     arrivals: BTreeMap<(Party, Party), TrueNs>,
     future: BinaryHeap<Reverse<Scheduled>>,
@@ -107,6 +111,8 @@ impl World {
             clients: (0..options.clients).map(Client::new).collect(),
             cut: BTreeSet::new(),
             faults_go_on: true,
+            invariants: Invariants::default(),
+            violation: None,
             arrivals: BTreeMap::new(),
             future: BinaryHeap::new(),
             scheduled: 0,
@@ -175,10 +181,11 @@ impl World {
 
     /// Lets time pass until `until`.
     pub(crate) fn run_until(&mut self, until: TrueNs) {
-        while self
-            .future
-            .peek()
-            .is_some_and(|Reverse(next)| next.at <= until)
+        while self.violation.is_none()
+            && self
+                .future
+                .peek()
+                .is_some_and(|Reverse(next)| next.at <= until)
         {
             if let Some(Reverse(next)) = self.future.pop() {
                 self.now = next.at;

@@ -1,9 +1,10 @@
 //! What the shell may ask at any time.
 
+use kv_common::history::History;
 use kv_common::id::{NodeId, Position};
-use kv_common::message::control::{DiskHealth, FollowerProgress, HeldRole, NodeReport};
+use kv_common::message::control::{DiskHealth, FollowerProgress, HeldRole, NodeReport, Positions};
 use kv_common::time::{Monotonic, Now};
-use kv_common::view::ClusterMap;
+use kv_common::view::{ClusterMap, PrimarySeat};
 
 use crate::promise::Promises;
 use crate::state::State;
@@ -36,6 +37,24 @@ impl Replica {
             followers: self.follower_progress(now.monotonic),
             copy: local.copying.and_then(|copying| copying.progress),
         }
+    }
+
+    /// How far the log is.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.local.log.figures()
+    }
+
+    /// Which epochs wrote the log.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        self.local.log.history()
+    }
+
+    /// Which run of which node this is.
+    #[must_use]
+    pub fn seat(&self) -> PrimarySeat {
+        self.local.identity.seat
     }
 
     /// The role that the node really holds.
