@@ -9,8 +9,10 @@
 //! | `client`, [`history`] | clients, and the judge of what they saw |
 //! | `faults` | what goes wrong |
 //! | [`invariants`] | what must hold in every state |
+//! | [`breakages`] | deliberate mistakes in the cores, to see that they are found |
 //! | [`run`] | a run from beginning to end |
 
+pub mod breakages;
 mod client;
 mod disk;
 mod faults;

@@ -1,0 +1,57 @@
+//! A few fixed seeds, for every number of nodes. Many more are run by the `simulator` program.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use simulator::Options;
+use simulator::run::run;
+
+fn run_seeds(nodes: u8, seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let options = Options {
+            seed,
+            nodes,
+            clients: 4,
+            faults_for: Duration::from_secs(6),
+            healing_for: Duration::from_secs(6),
+            trace: false,
+        };
+        let summary = run(options)
+            .unwrap_or_else(|finding| panic!("seed {seed} with {nodes} nodes: {finding}"));
+        assert!(summary.answered > 0, "seed {seed}: nothing was answered");
+    }
+}
+
+#[test]
+fn one_node() {
+    run_seeds(1, 0..40);
+}
+
+#[test]
+fn two_nodes() {
+    run_seeds(2, 0..40);
+}
+
+#[test]
+fn three_nodes() {
+    run_seeds(3, 0..120);
+}
+
+#[test]
+fn five_nodes_of_which_two_are_spares() {
+    run_seeds(5, 0..40);
+}
+
+#[test]
+fn the_same_seed_takes_the_same_way() {
+    let options = Options {
+        seed: 77,
+        nodes: 3,
+        clients: 4,
+        faults_for: Duration::from_secs(4),
+        healing_for: Duration::from_secs(4),
+        trace: false,
+    };
+    assert_eq!(run(options), run(options));
+}
