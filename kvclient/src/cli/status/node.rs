@@ -67,7 +67,10 @@ impl NodeLine {
                 .as_ref()
                 .is_some_and(|view| view.has_member(node.node)),
             assigned,
-            differs: held.and_then(|held| difference(assigned, held, epoch)),
+            // What a node held when it was last heard says nothing about now.
+            differs: held
+                .filter(|_| node.connected)
+                .and_then(|held| difference(assigned, held, epoch)),
             held_role: held.map(role_name),
             state: state_text(node),
             silent_ms: node.silent_ms,
@@ -165,8 +168,10 @@ fn assigned_role(map: &ClusterMap, node: &NodeStatus) -> &'static str {
         "backup"
     } else if map.joiners.contains(&node.node) {
         "joiner"
-    } else {
+    } else if node.connected {
         "spare"
+    } else {
+        "away"
     }
 }
 
