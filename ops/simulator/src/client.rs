@@ -25,6 +25,8 @@ pub(crate) struct Client {
     last_number: u64,
     asking: Option<Asking>,
     attempts: u64,
+    /// Whom it takes for the primary.
+    primary: Option<NodeId>,
     written: u64,
     /// By key.
     last_seen: [u64; KEYS as usize],
@@ -55,6 +57,7 @@ impl Client {
             last_number: 0,
             asking: None,
             attempts: 0,
+            primary: None,
             written: 0,
             last_seen: [0; KEYS as usize],
             records: Vec::new(),
@@ -108,7 +111,7 @@ impl Client {
 
     fn note(&mut self, key: u8, operation: Operation, since: TrueNs, answered_ns: Option<TrueNs>) {
         self.records.push(Record {
-            key,
+            key: key.into(),
             operation,
             invoked_ns: since,
             answered_ns,
@@ -150,21 +153,25 @@ impl World {
             since: now,
             unsure: false,
         });
-        self.client_attempt(number, None);
+        self.client_attempt(number);
     }
 
     /// Sends what the client waits for to whom it takes for the primary.
-    fn client_attempt(&mut self, number: usize, hint: Option<NodeId>) {
+    fn client_attempt(&mut self, number: usize) {
         let anybody = NodeId(self.random.random_range(1..=self.nodes.len() as u64));
         let view = self
             .coordinator
             .map
             .as_ref()
             .and_then(|map| map.view.as_ref());
-        let primary = view.map_or(anybody, |view| view.primary.node);
+        let told = view.map_or(anybody, |view| view.primary.node);
         let lost = self.random.random_ratio(1, 10);
-        let to = hint.unwrap_or(if lost { anybody } else { primary });
         let client = &mut self.clients[number];
+        // A client stays with whom it knows until that one disappoints it, as a real one does that
+        // has not heard of a change.
+        let known = client.primary.unwrap_or(told);
+        let to = if lost { anybody } else { known };
+        client.primary = Some(to);
         client.attempts += 1;
         let token = ClientToken((number as u64) << 32 | client.attempts);
         let Some(asking) = &mut client.asking else {
@@ -201,7 +208,8 @@ impl World {
             return;
         };
         if now - asking.since < DEADLINE {
-            return self.client_attempt(number, None);
+            client.primary = None;
+            return self.client_attempt(number);
         }
         let unsure = asking.unsure;
         self.client_gives_up(number, unsure);
@@ -309,7 +317,7 @@ impl World {
                 && !operation.is_read()
             {
                 records.push(Record {
-                    key: *key,
+                    key: u32::from(*key),
                     operation: operation.clone(),
                     invoked_ns: *since,
                     answered_ns: None,

@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     Pause(NodeId),
     CutOneWay(Party, Party),
     CutBothWays(Party, Party),
+    /// The primary is cut off from everybody but its clients.
+    IsolatePrimary,
     DropLink(NodeId, NodeId),
     ReleaseLog(NodeId),
     Switchover,
@@ -41,7 +43,7 @@ impl Fault {
         } else {
             Party::Node(other)
         };
-        match world.random.random_range(0..20) {
+        match world.random.random_range(0..22) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
             5 => Self::CrashCoordinator,
@@ -52,6 +54,7 @@ impl Fault {
             12..=13 => Self::CutBothWays(Party::Node(node), party),
             14 => Self::DropLink(node, other),
             15..=16 => Self::ReleaseLog(node),
+            17..=18 => Self::IsolatePrimary,
             _ => Self::Switchover,
         }
     }
@@ -65,11 +68,7 @@ impl Fault {
         match self {
             Self::CrashNode(node) => Self::crash(world, node, later),
             Self::CrashPrimary => {
-                let map = world.coordinator.map.as_ref();
-                let primary = map
-                    .and_then(|map| map.view.as_ref())
-                    .map(|view| view.primary.node);
-                if let Some(node) = primary {
+                if let Some(node) = world.primary() {
                     Self::crash(world, node, later);
                 }
             }
@@ -88,13 +87,19 @@ impl Fault {
             Self::Pause(node) => {
                 let until = world.now + later;
                 if let Some(node) = world.nodes.get_mut(&node) {
-                    node.paused_until = until;
+                    // What waits for the end of a longer pause must not be overtaken.
+                    node.paused_until = node.paused_until.max(until);
                 }
             }
             Self::CutOneWay(from, to) => Self::cut(world, from, to, later),
             Self::CutBothWays(one, other) => {
                 Self::cut(world, one, other, later);
                 Self::cut(world, other, one, later);
+            }
+            Self::IsolatePrimary => {
+                if let Some(node) = world.primary() {
+                    Self::isolate(world, node, later);
+                }
             }
             Self::DropLink(from, to) => world.drop_link(from, to),
             Self::ReleaseLog(node) => world.release_log(node),
@@ -113,6 +118,16 @@ impl Fault {
         }
     }
 
+    fn isolate(world: &mut World, node: NodeId, later: u64) {
+        let mut others: Vec<Party> = world.nodes.keys().copied().map(Party::Node).collect();
+        others.push(Party::Coordinator);
+        let node = Party::Node(node);
+        for other in others.into_iter().filter(|other| *other != node) {
+            Self::cut(world, node, other, later);
+            Self::cut(world, other, node, later);
+        }
+    }
+
     fn cut(world: &mut World, from: Party, to: Party, later: u64) {
         world.cut.insert((from, to));
         world.after(later, move |world| {
@@ -124,6 +139,12 @@ impl Fault {
 }
 
 impl World {
+    /// The primary of the view in force.
+    fn primary(&self) -> Option<NodeId> {
+        let map = self.coordinator.map.as_ref()?;
+        Some(map.view.as_ref()?.primary.node)
+    }
+
     fn break_connections(&mut self, one: Party, other: Party) {
         match (one, other) {
             (Party::Node(from), Party::Node(to)) => {

@@ -78,7 +78,7 @@ impl Operation {
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The key.
-    pub key: u8,
+    pub key: u32,
     /// What was done.
     pub operation: Operation,
     /// When it was sent first.
@@ -90,8 +90,8 @@ pub struct Record {
 /// The first key whose answers no order of the operations explains, each operation between its
 /// beginning and its end; none if there is no such key.
 #[must_use]
-pub fn first_unexplained(records: &[Record]) -> Option<u8> {
-    let mut by_key: BTreeMap<u8, Vec<&Record>> = BTreeMap::new();
+pub fn first_unexplained(records: &[Record]) -> Option<u32> {
+    let mut by_key: BTreeMap<u32, Vec<&Record>> = BTreeMap::new();
     for record in records {
         by_key.entry(record.key).or_default().push(record);
     }

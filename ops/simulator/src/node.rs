@@ -247,4 +247,20 @@ impl World {
         }
         self.answer_client(id, client, result);
     }
+
+    /// Traces how each node stands at the end of a run.
+    pub(crate) fn trace_ends(&self) {
+        for (id, node) in &self.nodes {
+            let who = format!("node {}", id.0);
+            match &node.process {
+                Some(process) => {
+                    let links = process.links.keys();
+                    let followers: Vec<u64> = links.map(|follower| follower.0).collect();
+                    let report = process.replica.report(node.clock.read(self.now));
+                    self.trace(&who, || format!("links to {followers:?}, {report:?}"));
+                }
+                None => self.trace(&who, || "is down".to_owned()),
+            }
+        }
+    }
 }

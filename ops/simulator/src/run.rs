@@ -23,7 +23,7 @@ pub enum Finding {
     /// Some answers cannot be explained by one copy of the key space.
     NotLinearizable {
         /// The key.
-        key: u8,
+        key: u32,
     },
     /// After healing, not every node is in sync.
     NotInSync {
@@ -83,7 +83,11 @@ pub fn run(options: Options) -> Result<Summary, Finding> {
     if let Some(violation) = world.violation.take() {
         return Err(Finding::Invariant(violation));
     }
-    judge(&world, before)?;
+    let judged = judge(&world, before);
+    if judged.is_err() {
+        world.trace_ends();
+    }
+    judged?;
     Ok(Summary {
         answered: answered(&world),
         epoch: epoch(&world),
