@@ -25,22 +25,22 @@ fn run_seeds(nodes: u8, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn one_node() {
-    run_seeds(1, 0..40);
+    run_seeds(1, 0..20);
 }
 
 #[test]
 fn two_nodes() {
-    run_seeds(2, 0..40);
+    run_seeds(2, 0..20);
 }
 
 #[test]
 fn three_nodes() {
-    run_seeds(3, 0..120);
+    run_seeds(3, 0..60);
 }
 
 #[test]
 fn five_nodes_of_which_two_are_spares() {
-    run_seeds(5, 0..40);
+    run_seeds(5, 0..20);
 }
 
 #[test]

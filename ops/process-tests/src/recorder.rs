@@ -1,0 +1,281 @@
+//! Clients that write down what they did and what they were answered, to be judged afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kv_common::command::PutCondition;
+use kv_common::id::Address;
+use kvclient::{Client, ClientError, ClientOptions, PutOptions};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use simulator::history::{Operation, Record};
+
+/// Keys that are in use at the same time.
+const KEYS: u32 = 6;
+/// Operations after which the clients go on to new keys: the judge looks at one key at a time.
+const OPERATIONS_PER_KEY: u64 = 1500;
+/// Counted up by everybody, over the whole run.
+const COUNTER: &str = "chaos/counter";
+/// An operation may take so long: through every pause, and a failover behind it.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Clients that read and write.
+#[derive(Debug)]
+pub struct Recorder {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Recording>,
+}
+
+/// What the clients saw.
+#[derive(Debug, Default)]
+pub struct Recording {
+    /// Operations on the keys.
+    pub records: Vec<Record>,
+    /// Increments of the counter that were answered.
+    pub increments: u64,
+    /// Increments whose outcome is unknown.
+    pub unknown_increments: u64,
+    /// What the counter came to.
+    pub counter: u64,
+    /// The longest time in which no client got an answer.
+    pub longest_silence: Duration,
+}
+
+impl Recorder {
+    /// Starts `workers` clients of the cluster of the coordinator at `coordinator`.
+    ///
+    /// # Panics
+    /// When no thread can be started.
+    #[must_use]
+    pub fn start(coordinator: &str, workers: u64, seed: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let address: Address = coordinator.parse().expect("an address of our own");
+        let thread = thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime is built");
+                runtime.block_on(record(address, workers, seed, stopped))
+            });
+        Self {
+            stop,
+            thread: thread.expect("a thread is started"),
+        }
+    }
+
+    /// Ends the clients, and reads the counter.
+    ///
+    /// # Panics
+    /// When a client was answered what cannot be.
+    #[must_use]
+    pub fn finish(self) -> Recording {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the clients end")
+    }
+}
+
+async fn record(coordinator: Address, workers: u64, seed: u64, stop: Arc<AtomicBool>) -> Recording {
+    let shared = Arc::new(Shared {
+        began: Instant::now(),
+        stop,
+        operations: AtomicU64::new(0),
+        last_answer_ns: AtomicU64::new(0),
+        longest_silence_ns: AtomicU64::new(0),
+    });
+    let clients: Vec<_> = (0..workers)
+        .map(|number| {
+            let worker = Worker {
+                number,
+                client: client(coordinator.clone()),
+                shared: Arc::clone(&shared),
+                random: StdRng::seed_from_u64(seed ^ number << 32),
+                written: 0,
+                seen: None,
+                recording: Recording::default(),
+            };
+            tokio::spawn(worker.run())
+        })
+        .collect();
+    let mut all = Recording::default();
+    for client in clients {
+        let one = client.await.expect("a client ends");
+        all.records.extend(one.records);
+        all.increments += one.increments;
+        all.unknown_increments += one.unknown_increments;
+    }
+    let counter = client(coordinator).get(COUNTER).await;
+    all.counter = number(&counter.expect("the counter is read"));
+    all.longest_silence = Duration::from_nanos(shared.longest_silence_ns.load(Ordering::Relaxed));
+    all
+}
+
+fn client(coordinator: Address) -> Client {
+    let options = ClientOptions {
+        coordinators: vec![coordinator],
+        timeout: TIMEOUT,
+        name: "recorder".to_owned(),
+        ..ClientOptions::default()
+    };
+    Client::connect(options).expect("a coordinator is named")
+}
+
+struct Shared {
+    began: Instant,
+    stop: Arc<AtomicBool>,
+    operations: AtomicU64,
+    last_answer_ns: AtomicU64,
+    longest_silence_ns: AtomicU64,
+}
+
+impl Shared {
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn answered(&self, now_ns: u64) {
+        let before = self.last_answer_ns.swap(now_ns, Ordering::Relaxed);
+        let silence = now_ns.saturating_sub(before);
+        self.longest_silence_ns
+            .fetch_max(silence, Ordering::Relaxed);
+    }
+}
+
+struct Worker {
+    number: u64,
+    client: Client,
+    shared: Arc<Shared>,
+    random: StdRng,
+    written: u64,
+    /// The value that it saw last: a condition that may hold.
+    seen: Option<u64>,
+    recording: Recording,
+}
+
+impl Worker {
+    async fn run(mut self) -> Recording {
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            if self.random.random_ratio(1, 10) {
+                self.count().await;
+            } else {
+                self.operate().await;
+            }
+            // Eight clients without a pause would fill the memory of the judge, not find more.
+            let pause_ms = self.random.random_range(1..8);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+        self.recording
+    }
+
+    async fn count(&mut self) {
+        match self.client.incr(COUNTER, 1).await {
+            Ok(_) => {
+                self.recording.increments += 1;
+                self.shared.answered(self.shared.now_ns());
+            }
+            Err(ClientError::OutcomeUnknown) => self.recording.unknown_increments += 1,
+            Err(error) => panic!("an increment ended with: {error}"),
+        }
+    }
+
+    async fn operate(&mut self) {
+        let operations = self.shared.operations.fetch_add(1, Ordering::Relaxed);
+        let generation = operations / (u64::from(KEYS) * OPERATIONS_PER_KEY);
+        let generation = u32::try_from(generation).expect("a run ends before that");
+        let key = generation * KEYS + self.random.random_range(0..KEYS);
+        self.written += 1;
+        let value = (self.number + 1) * 1_000_000_000_000 + self.written * 1_000;
+        let asked = match self.random.random_range(0..10) {
+            0..=2 => Operation::Put { value },
+            3..=4 => Operation::PutIfEquals {
+                expected: self.seen.unwrap_or(0),
+                value,
+                done: None,
+            },
+            5 => Operation::Incr { by: 1, sum: None },
+            6 => Operation::Delete { removed: None },
+            _ => Operation::Get { seen: None },
+        };
+        let invoked_ns = self.shared.now_ns();
+        let outcome = self.ask(key, &asked).await;
+        let now_ns = self.shared.now_ns();
+        let (operation, answered_ns) = match outcome {
+            Ok(answered) => {
+                self.shared.answered(now_ns);
+                (answered, Some(now_ns))
+            }
+            Err(ClientError::OutcomeUnknown) => (asked, None),
+            Err(ClientError::DeadlinePassed { .. }) if asked.is_read() => return,
+            Err(error) => panic!("an operation ended with: {error}"),
+        };
+        if let Operation::Get { seen: Some(seen) } = &operation {
+            self.seen = *seen;
+        }
+        self.recording.records.push(Record {
+            key,
+            operation,
+            invoked_ns,
+            answered_ns,
+        });
+    }
+
+    async fn ask(&self, key: u32, operation: &Operation) -> Result<Operation, ClientError> {
+        let key = format!("chaos/{key}");
+        let client = &self.client;
+        Ok(match *operation {
+            Operation::Put { value } => {
+                client.put(key, text(value)).await?;
+                Operation::Put { value }
+            }
+            Operation::PutIfEquals {
+                expected, value, ..
+            } => {
+                let options = PutOptions {
+                    condition: PutCondition::IfEquals(text(expected)),
+                    ..PutOptions::default()
+                };
+                let done = client.put_with(key, text(value), options).await?;
+                Operation::PutIfEquals {
+                    expected,
+                    value,
+                    done: Some(done),
+                }
+            }
+            Operation::Incr { by, .. } => {
+                let sum = client.incr(key, i64::try_from(by).unwrap_or(1)).await?;
+                Operation::Incr {
+                    by,
+                    sum: Some(u64::try_from(sum).expect("it only grows")),
+                }
+            }
+            Operation::Delete { .. } => {
+                let removed = client.delete(vec![Bytes::from(key)]).await?;
+                Operation::Delete {
+                    removed: Some(removed == 1),
+                }
+            }
+            Operation::Get { .. } => {
+                let value = client.get(key).await?;
+                let seen = value.is_some().then(|| number(&value));
+                Operation::Get { seen: Some(seen) }
+            }
+        })
+    }
+}
+
+fn text(value: u64) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+/// The number that a value stands for; 0 for none.
+fn number(value: &Option<Bytes>) -> u64 {
+    value.as_ref().map_or(0, |value| {
+        let text = std::str::from_utf8(value).expect("a number was written");
+        text.parse().expect("a number was written")
+    })
+}
