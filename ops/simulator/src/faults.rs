@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     CutBothWays(Party, Party),
     /// The primary is cut off from everybody but its clients.
     IsolatePrimary,
+    /// The same, and everybody notices at once.
+    DisconnectPrimary,
     DropLink(NodeId, NodeId),
     ReleaseLog(NodeId),
     Switchover,
@@ -43,7 +45,7 @@ impl Fault {
         } else {
             Party::Node(other)
         };
-        match world.random.random_range(0..22) {
+        match world.random.random_range(0..24) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
             5 => Self::CrashCoordinator,
@@ -55,6 +57,7 @@ impl Fault {
             14 => Self::DropLink(node, other),
             15..=16 => Self::ReleaseLog(node),
             17..=18 => Self::IsolatePrimary,
+            19..=20 => Self::DisconnectPrimary,
             _ => Self::Switchover,
         }
     }
@@ -87,7 +90,6 @@ impl Fault {
             Self::Pause(node) => {
                 let until = world.now + later;
                 if let Some(node) = world.nodes.get_mut(&node) {
-                    // What waits for the end of a longer pause must not be overtaken.
                     node.paused_until = node.paused_until.max(until);
                 }
             }
@@ -99,6 +101,13 @@ impl Fault {
             Self::IsolatePrimary => {
                 if let Some(node) = world.primary() {
                     Self::isolate(world, node, later);
+                }
+            }
+            Self::DisconnectPrimary => {
+                if let Some(node) = world.primary() {
+                    for (from, to) in Self::isolate(world, node, later) {
+                        world.break_connections(from, to);
+                    }
                 }
             }
             Self::DropLink(from, to) => world.drop_link(from, to),
@@ -118,14 +127,17 @@ impl Fault {
         }
     }
 
-    fn isolate(world: &mut World, node: NodeId, later: u64) {
+    /// Cuts a node off from the others and the coordinator. Returns the pairs that were cut.
+    fn isolate(world: &mut World, node: NodeId, later: u64) -> Vec<(Party, Party)> {
         let mut others: Vec<Party> = world.nodes.keys().copied().map(Party::Node).collect();
         others.push(Party::Coordinator);
         let node = Party::Node(node);
-        for other in others.into_iter().filter(|other| *other != node) {
-            Self::cut(world, node, other, later);
-            Self::cut(world, other, node, later);
+        others.retain(|other| *other != node);
+        for other in &others {
+            Self::cut(world, node, *other, later);
+            Self::cut(world, *other, node, later);
         }
+        others.into_iter().map(|other| (node, other)).collect()
     }
 
     fn cut(world: &mut World, from: Party, to: Party, later: u64) {

@@ -1,6 +1,6 @@
 //! The shell of a simulated node: carries out the effects of its core.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use kv_common::command::Reply;
 use kv_common::id::{Incarnation, NodeId, ShardId};
@@ -32,6 +32,8 @@ pub(crate) struct SimulatedNode {
 /// What a crash ends.
 pub(crate) struct Process {
     pub(crate) replica: Replica,
+    /// What came during a pause.
+    backlog: VecDeque<Input>,
     pub(crate) incarnation: Incarnation,
     /// The connection to the coordinator.
     pub(crate) connection: Option<u64>,
@@ -77,6 +79,7 @@ impl World {
         };
         node.process = Some(Process {
             replica: Replica::start(node.clock.read(now), start),
+            backlog: VecDeque::new(),
             incarnation,
             connection: None,
             wanted_links: Vec::new(),
@@ -145,12 +148,38 @@ impl World {
         if run.is_some_and(|run| run != process.incarnation) {
             return;
         }
-        if node.paused_until > now {
-            let (until, run) = (node.paused_until, Some(process.incarnation));
-            return self.at(until, move |world| world.node_input(id, run, input));
+        if node.paused_until > now || !process.backlog.is_empty() {
+            process.backlog.push_back(input);
+            let (until, run) = (node.paused_until, process.incarnation);
+            return self.at(until, move |world| world.node_resumes(id, run));
         }
         process.replica.handle(node.clock.read(now), input);
         self.carry_out(id);
+    }
+
+    /// A pause may be over: what came meanwhile is met in its order.
+    fn node_resumes(&mut self, id: NodeId, run: Incarnation) {
+        let now = self.now;
+        loop {
+            let Some(node) = self.nodes.get_mut(&id) else {
+                return;
+            };
+            let Some(process) = &mut node.process else {
+                return;
+            };
+            if process.incarnation != run {
+                return;
+            }
+            if node.paused_until > now {
+                let until = node.paused_until;
+                return self.at(until, move |world| world.node_resumes(id, run));
+            }
+            let Some(input) = process.backlog.pop_front() else {
+                return;
+            };
+            process.replica.handle(node.clock.read(now), input);
+            self.carry_out(id);
+        }
     }
 
     fn node_timer(&mut self, id: NodeId, run: Incarnation) {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use process_tests::Cluster;
+use bytes::Bytes;
+use kv_common::command::{Command, PutCondition};
+use kv_common::message::client::{ClientToNode, NodeToClient};
+use process_tests::{Cluster, Link};
 
 use crate::rounds::{TIMEOUT, kill_the_primary_under_load};
 
@@ -104,4 +107,41 @@ fn a_primary_that_stands_still_is_replaced_and_then_follows() {
     cluster.wait_for_in_sync(3);
     assert_eq!(user.done(&["get", "k"]), "new");
     cluster.expect_equal_copies();
+}
+
+#[test]
+fn what_waited_in_a_paused_primary_is_not_answered_as_if_nothing_had_happened() {
+    let cluster = Cluster::of_three();
+    let user = cluster.user();
+    user.done(&["put", "k", "old"]);
+    let former = cluster.primary();
+    let mut direct = Link::as_client(cluster.address(&former)).expect("is welcome");
+    cluster.node(&former).pause();
+    let key = Bytes::from("k");
+    let read = Command::Get { key: key.clone() };
+    let write = Command::Put {
+        key,
+        value: Bytes::from("from the past"),
+        expiry: None,
+        condition: PutCondition::Always,
+    };
+    for (id, command) in [(1, read.clone()), (2, write), (3, read)] {
+        let stamp = None;
+        assert!(direct.send(&ClientToNode::Request { id, stamp, command }));
+    }
+    cluster.wait_for_other_primary(&former);
+    user.done(&["put", "k", "new"]);
+    cluster.node(&former).resume();
+    for _ in 0..3 {
+        match direct.receive() {
+            Some(NodeToClient::Answer { result, .. }) => {
+                assert!(result.is_err(), "answered with {result:?}");
+            }
+            Some(other) => panic!("not an answer: {other:?}"),
+            // It may close the connection as well.
+            None => break,
+        }
+    }
+    cluster.wait_for_in_sync(3);
+    assert_eq!(user.done(&["get", "k"]), "new");
 }
