@@ -1,0 +1,453 @@
+//! A coordinator's core with nodes that are played.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use coordinator_core::cluster_state::ClusterState;
+use coordinator_core::coordinator::{Coordinator, Settings};
+use coordinator_core::effect::Effect;
+use coordinator_core::input::{ConnectionId, Input, OrderToken, Ticket};
+use kv_common::id::{Address, ClusterId, Epoch, Incarnation, NodeId, Position, Seq, ShardId};
+use kv_common::message::control::{
+    CoordinatorToNode, DiskHealth, FsyncMode, HeldRole, NodeReport, NodeToCoordinator, Positions,
+    Proposal, Registration, SealAnswer, Standing,
+};
+use kv_common::message::registry::Order;
+use kv_common::time::{Monotonic, Now, UnixMs};
+use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
+
+const BEAT: Duration = Duration::from_millis(50);
+const TURN: Duration = Duration::from_millis(25);
+const SHARD: ShardId = ShardId(0);
+
+/// A node as the coordinator sees it.
+#[derive(Default)]
+struct Played {
+    run: u64,
+    connection: Option<u64>,
+    silent: bool,
+    idle: bool,
+    disk_broken: bool,
+    loses: BTreeSet<u64>,
+    seal: u64,
+    view_epoch: u64,
+    release: Option<Release>,
+}
+
+/// A coordinator and its nodes.
+#[derive(Default)]
+pub(crate) struct Cluster {
+    core: Option<Coordinator>,
+    stored: Option<ClusterState>,
+    pending: Vec<(Ticket, ClusterState)>,
+    disk_stalls: bool,
+    nodes: BTreeMap<u64, Played>,
+    map: Option<ClusterMap>,
+    elapsed: Duration,
+    last_connection: u64,
+    trace: String,
+}
+
+impl Cluster {
+    /// Carries the commands out. Returns what the coordinator did.
+    pub(crate) fn run(mut self, commands: &str) -> String {
+        for line in commands.lines() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if !line.is_empty() {
+                self.trace.push_str(&format!("> {line}\n"));
+                self.command(line);
+            }
+        }
+        self.trace
+    }
+
+    fn command(&mut self, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["start", settings @ ..] => self.start(settings),
+            ["wait", time] => self.wait(duration(time)),
+            ["disk", "stalls"] => self.disk_stalls = true,
+            ["disk", "writes"] => {
+                self.disk_stalls = false;
+                self.store();
+            }
+            ["disk", node, "broken"] => self.node(node).disk_broken = true,
+            ["order", kind, name @ ..] => self.order(kind, name.first().copied()),
+            ["connect", node, more @ ..] => self.connect(number(node), more),
+            ["disconnect", node] => self.disconnect(number(node)),
+            ["restart", node] => {
+                let node = number(node);
+                self.disconnect(node);
+                let veteran = format!("veteran={}", self.node_by(node).view_epoch);
+                self.connect(node, &[&veteran]);
+            }
+            ["reconnect", node] => {
+                let node = number(node);
+                self.disconnect(node);
+                let played = self.node_by(node);
+                played.run -= 1;
+                let veteran = format!("veteran={}", played.view_epoch);
+                self.connect(node, &[&veteran]);
+            }
+            ["silent", node] => self.node(node).silent = true,
+            ["loud", node] => self.node(node).silent = false,
+            ["idle", node] => self.node(node).idle = true,
+            ["loses", node, peer] => {
+                let peer = number(peer);
+                self.node(node).loses.insert(peer);
+            }
+            ["hears", node, peer] => {
+                let peer = number(peer);
+                self.node(node).loses.remove(&peer);
+            }
+            ["sealed", node, epoch, seq, more @ ..] => {
+                self.sealed(number(node), number(epoch), number(seq), more);
+            }
+            ["propose", node, replaces, backups] => self.propose(number(node), replaces, backups),
+            ["handover-fails", node] => {
+                let epoch = self.epoch();
+                let why = "it does not want to".to_owned();
+                let shard = SHARD;
+                self.says(
+                    number(node),
+                    NodeToCoordinator::HandoverFailed { shard, epoch, why },
+                );
+            }
+            _ => panic!("'{line}' is no command"),
+        }
+    }
+
+    fn start(&mut self, words: &[&str]) {
+        let setting = |name: &str, default: u8| {
+            let mut words = words.iter().filter_map(|word| word.split_once('='));
+            let found = words.find(|(known, _)| *known == name);
+            found.map_or(default, |(_, value)| value.parse().expect("a number"))
+        };
+        let settings = Settings {
+            copies: setting("copies", 3),
+            min_in_sync: setting("min-in-sync", 2),
+            expect: setting("expect", 3),
+            heartbeat_interval_ms: 50,
+        };
+        for node in self.nodes.values_mut() {
+            node.connection = None;
+        }
+        self.pending.clear();
+        let state = self.stored.clone();
+        let state = state.unwrap_or_else(|| ClusterState::new(ClusterId(1)));
+        self.core = Some(Coordinator::start(self.now(), settings, state));
+        self.carry_out();
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let end = self.elapsed + time;
+        while self.elapsed < end {
+            self.elapsed += TURN;
+            let at_beat = self.elapsed.as_millis().is_multiple_of(BEAT.as_millis());
+            let nodes: Vec<u64> = self.nodes.keys().copied().collect();
+            for node in nodes.into_iter().filter(|_| at_beat) {
+                let played = self.node_by(node);
+                if played.connection.is_some() && !played.silent {
+                    let report = self.report(node);
+                    self.says(node, NodeToCoordinator::Heartbeat(report));
+                }
+            }
+            let now = self.now();
+            if let Some(core) = &mut self.core {
+                core.handle_timeout(now);
+            }
+            self.carry_out();
+        }
+    }
+
+    fn connect(&mut self, node: u64, words: &[&str]) {
+        self.last_connection += 1;
+        let id = self.last_connection;
+        let veteran = words.iter().find_map(|word| word.strip_prefix("veteran="));
+        let played = self.nodes.entry(node).or_default();
+        played.run += 1;
+        played.connection = Some(id);
+        played.silent = false;
+        played.release = None;
+        let standing = match veteran {
+            None => Standing::Fresh { data: None },
+            Some(epoch) => Standing::Veteran {
+                view_epoch: Epoch(number(epoch)),
+                seal: Epoch(played.seal),
+            },
+        };
+        let incarnation = Incarnation(played.run);
+        let connection = ConnectionId(id);
+        self.input(Input::NodeConnected {
+            connection,
+            node: NodeId(node),
+            incarnation,
+        });
+        self.says(
+            node,
+            NodeToCoordinator::Register(Registration {
+                node: NodeId(node),
+                incarnation,
+                name: format!("node-{node}"),
+                address: Address(format!("10.0.0.{node}:7200")),
+                redis_address: None,
+                fsync: FsyncMode::Always,
+                standing,
+            }),
+        );
+    }
+
+    fn disconnect(&mut self, node: u64) {
+        if let Some(id) = self.node_by(node).connection.take() {
+            let connection = ConnectionId(id);
+            self.input(Input::NodeDisconnected { connection });
+        }
+    }
+
+    fn sealed(&mut self, node: u64, epoch: u64, seq: u64, words: &[&str]) {
+        let view_epoch = self.epoch();
+        let played = self.node_by(node);
+        played.seal = epoch;
+        let incarnation = Incarnation(played.run);
+        if words.contains(&"releases") {
+            played.release = Some(Release {
+                epoch: view_epoch,
+                seat: PrimarySeat {
+                    node: NodeId(node),
+                    incarnation,
+                },
+            });
+        }
+        let release = played.release;
+        let position = Position {
+            epoch: view_epoch,
+            seq: Seq(seq),
+        };
+        self.says(
+            node,
+            NodeToCoordinator::Sealed(SealAnswer {
+                shard: SHARD,
+                epoch: Epoch(epoch),
+                incarnation,
+                view_epoch,
+                position: (!words.contains(&"no-data")).then_some(position),
+                tail_certain: true,
+                healthy: !words.contains(&"sick"),
+                release,
+            }),
+        );
+    }
+
+    fn propose(&mut self, node: u64, replaces: &str, backups: &str) {
+        let replaces = replaces.strip_prefix("replaces=").expect("an epoch");
+        let backups = backups.strip_prefix("backups=").expect("nodes");
+        let backups = backups.split(',').filter(|node| !node.is_empty());
+        let incarnation = Incarnation(self.node_by(node).run);
+        self.says(
+            node,
+            NodeToCoordinator::Propose(Proposal {
+                shard: SHARD,
+                replaces: Epoch(number(replaces)),
+                incarnation,
+                backups: backups.map(|node| NodeId(number(node))).collect(),
+                why: "it was time".to_owned(),
+            }),
+        );
+    }
+
+    fn order(&mut self, kind: &str, name: Option<&str>) {
+        let name = name.map(str::to_owned);
+        let order = match kind {
+            "switchover" => Order::Switchover { to: name },
+            "forget" => Order::Forget {
+                node: name.expect("a node"),
+            },
+            "form" => Order::Form { from: name },
+            _ => panic!("'{kind}' is no order"),
+        };
+        let token = OrderToken(7);
+        self.input(Input::Order { token, order });
+    }
+
+    fn report(&mut self, node: u64) -> NodeReport {
+        let view = self.view();
+        let played = self.nodes.get(&node).expect("it is there");
+        let (role, hears) = match &view {
+            Some(view) if !played.idle => role_in(view, node, &self.nodes),
+            _ => (HeldRole::None, Vec::new()),
+        };
+        NodeReport {
+            shard: SHARD,
+            node: NodeId(node),
+            incarnation: Incarnation(played.run),
+            view_epoch: Epoch(played.view_epoch),
+            seal: Epoch(played.seal),
+            role,
+            positions: Positions::default(),
+            last_epoch: Epoch(0),
+            keys: 0,
+            disk: if played.disk_broken {
+                DiskHealth::Failed {
+                    cause: "no space left".to_owned(),
+                }
+            } else {
+                DiskHealth::Works
+            },
+            serving_age_ms: 0,
+            hears,
+            followers: Vec::new(),
+            copy: None,
+        }
+    }
+
+    fn says(&mut self, node: u64, message: NodeToCoordinator) {
+        let id = self.node_by(node).connection.expect("it is connected");
+        let connection = ConnectionId(id);
+        self.input(Input::NodeSays {
+            connection,
+            message,
+        });
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.now();
+        let core = self.core.as_mut().expect("the coordinator runs");
+        core.handle(now, input);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.core.as_mut().and_then(Coordinator::poll_effect) {
+            match effect {
+                Effect::Store { ticket, state, .. } => self.pending.push((ticket, *state)),
+                effect => self.note(effect),
+            }
+            if !self.disk_stalls {
+                self.store();
+            }
+        }
+    }
+
+    fn store(&mut self) {
+        for (ticket, state) in std::mem::take(&mut self.pending) {
+            self.stored = Some(state);
+            self.input(Input::Stored { ticket });
+        }
+    }
+
+    fn note(&mut self, effect: Effect) {
+        let line = match effect {
+            Effect::Store { .. } => return,
+            Effect::SendNode {
+                connection,
+                message,
+            } => {
+                let node = self.node_of(connection);
+                match message {
+                    CoordinatorToNode::Registered { .. } => format!("to {node}: registered"),
+                    CoordinatorToNode::Refused(why) => format!("to {node}: refused: {why}"),
+                    CoordinatorToNode::Map(map) => format!("to {node}: map {}", describe(&map)),
+                    CoordinatorToNode::Seal { epoch, .. } => format!("to {node}: seal {epoch}"),
+                    CoordinatorToNode::Handover { to, seal, .. } => {
+                        format!("to {node}: hand over to {}, seal {seal}", to.0)
+                    }
+                }
+            }
+            Effect::PushMap(map) => {
+                for played in self.nodes.values_mut() {
+                    if let Some(view) = map.view.as_ref().filter(|_| played.connection.is_some()) {
+                        played.view_epoch = view.epoch.0;
+                    }
+                }
+                let line = format!("map: {}", describe(&map));
+                self.map = Some(map);
+                line
+            }
+            Effect::AnswerOrder { result, .. } => match result {
+                Ok(done) => format!("done: {done}"),
+                Err(why) => format!("not done: {why}"),
+            },
+            Effect::Disconnect { connection } => {
+                format!("disconnects {}", self.node_of(connection))
+            }
+            Effect::Log { line } => line,
+        };
+        let at_ms = self.elapsed.as_millis();
+        self.trace.push_str(&format!("{at_ms:>6} ms  {line}\n"));
+    }
+
+    fn node_of(&self, connection: ConnectionId) -> u64 {
+        let mut nodes = self.nodes.iter();
+        let node = nodes.find(|(_, played)| played.connection == Some(connection.0));
+        node.map_or(0, |(node, _)| *node)
+    }
+
+    fn node(&mut self, word: &str) -> &mut Played {
+        self.node_by(number(word))
+    }
+
+    fn node_by(&mut self, node: u64) -> &mut Played {
+        self.nodes.entry(node).or_default()
+    }
+
+    fn view(&self) -> Option<View> {
+        self.map.as_ref()?.view.clone()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.view().map_or(Epoch(0), |view| view.epoch)
+    }
+
+    fn now(&self) -> Now {
+        let elapsed_ns = u64::try_from(self.elapsed.as_nanos()).expect("a short scenario");
+        Now {
+            monotonic: Monotonic(1_000_000_000 + elapsed_ns),
+            unix: UnixMs(1_700_000_000_000 + elapsed_ns / 1_000_000),
+        }
+    }
+}
+
+/// What a well-behaved node holds and hears in `view`.
+fn role_in(view: &View, node: u64, nodes: &BTreeMap<u64, Played>) -> (HeldRole, Vec<NodeId>) {
+    let epoch = view.epoch;
+    let loses = &nodes[&node].loses;
+    let heard = |peer: &NodeId| peer.0 != node && !loses.contains(&peer.0);
+    if view.primary.node.0 == node {
+        let hears = view.members().filter(heard).collect();
+        (HeldRole::Primary { epoch }, hears)
+    } else if view.has_member(NodeId(node)) {
+        let hears = std::iter::once(view.primary.node).filter(heard).collect();
+        (HeldRole::Follower { epoch }, hears)
+    } else {
+        (HeldRole::None, Vec::new())
+    }
+}
+
+fn describe(map: &ClusterMap) -> String {
+    let list = |nodes: &[NodeId]| {
+        let names: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
+        names.join(",")
+    };
+    let view = map.view.as_ref().map_or("no view".to_owned(), |view| {
+        let released = view.release.map_or("", |_| ", released");
+        format!(
+            "epoch {}, primary {}, backups [{}]{released}",
+            view.epoch,
+            view.primary.node.0,
+            list(&view.backups)
+        )
+    });
+    format!("{view}, joiners [{}]", list(&map.joiners))
+}
+
+fn number(word: &str) -> u64 {
+    word.parse()
+        .unwrap_or_else(|_| panic!("'{word}' is no number"))
+}
+
+fn duration(word: &str) -> Duration {
+    match word.strip_suffix("ms") {
+        Some(ms) => Duration::from_millis(number(ms)),
+        None => Duration::from_secs(number(word.strip_suffix('s').expect("a time"))),
+    }
+}
