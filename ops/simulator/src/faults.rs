@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     IsolatePrimary,
     /// The same, and everybody notices at once.
     DisconnectPrimary,
+    /// The same, and its backups are restarted so fast that its leases still run.
+    DisconnectPrimaryRestartOthers,
     DropLink(NodeId, NodeId),
     ReleaseLog(NodeId),
     Switchover,
@@ -45,7 +47,7 @@ impl Fault {
         } else {
             Party::Node(other)
         };
-        match world.random.random_range(0..24) {
+        match world.random.random_range(0..25) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
             5 => Self::CrashCoordinator,
@@ -58,6 +60,7 @@ impl Fault {
             15..=16 => Self::ReleaseLog(node),
             17..=18 => Self::IsolatePrimary,
             19..=20 => Self::DisconnectPrimary,
+            21 => Self::DisconnectPrimaryRestartOthers,
             _ => Self::Switchover,
         }
     }
@@ -105,8 +108,15 @@ impl Fault {
             }
             Self::DisconnectPrimary => {
                 if let Some(node) = world.primary() {
-                    for (from, to) in Self::isolate(world, node, later) {
-                        world.break_connections(from, to);
+                    Self::disconnect(world, node, later);
+                }
+            }
+            Self::DisconnectPrimaryRestartOthers => {
+                if let Some(primary) = world.primary() {
+                    Self::disconnect(world, primary, later);
+                    let nodes: Vec<NodeId> = world.nodes.keys().copied().collect();
+                    for node in nodes.into_iter().filter(|node| *node != primary) {
+                        Self::crash(world, node, 20 * MS);
                     }
                 }
             }
@@ -138,6 +148,12 @@ impl Fault {
             Self::cut(world, *other, node, later);
         }
         others.into_iter().map(|other| (node, other)).collect()
+    }
+
+    fn disconnect(world: &mut World, node: NodeId, later: u64) {
+        for (from, to) in Self::isolate(world, node, later) {
+            world.break_connections(from, to);
+        }
     }
 
     fn cut(world: &mut World, from: Party, to: Party, later: u64) {
