@@ -77,7 +77,6 @@ impl Local {
                 recovered.history,
                 recovered.log_from,
                 recovered.state.applied().seq,
-                identity.fsync,
             ),
             tail: Tail::default(),
             state: recovered.state,
@@ -102,7 +101,6 @@ impl Local {
             recovered.history,
             recovered.log_from,
             recovered.state.applied().seq,
-            self.identity.fsync,
         );
         self.state = recovered.state;
         self.unfit = recovered.unfit;

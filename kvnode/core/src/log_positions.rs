@@ -2,7 +2,7 @@
 
 use kv_common::history::History;
 use kv_common::id::{Position, Seq};
-use kv_common::message::control::{FsyncMode, Positions};
+use kv_common::message::control::Positions;
 
 use crate::input::Ticket;
 
@@ -10,9 +10,8 @@ use crate::input::Ticket;
 #[derive(Clone, Debug)]
 pub(crate) struct LogPositions {
     history: History,
-    fsync: FsyncMode,
     log_from: Seq,
-    flushed: Seq,
+    held: Seq,
     committed: Seq,
     applied: Seq,
     assured: Seq,
@@ -23,19 +22,13 @@ pub(crate) struct LogPositions {
 
 impl LogPositions {
     /// A log as it was recovered: all of it on disk, and `applied` certainly committed.
-    pub(crate) fn recovered(
-        history: History,
-        log_from: Seq,
-        applied: Seq,
-        fsync: FsyncMode,
-    ) -> Self {
+    pub(crate) fn recovered(history: History, log_from: Seq, applied: Seq) -> Self {
         let last = history.last().seq;
         assert!(applied <= last, "more is applied than the log holds");
         Self {
             history,
-            fsync,
             log_from,
-            flushed: last,
+            held: last,
             committed: applied,
             applied,
             assured: Seq::ZERO,
@@ -64,17 +57,10 @@ impl LogPositions {
         self.history.last()
     }
 
-    /// What the disk has.
-    pub(crate) fn flushed(&self) -> Seq {
-        self.flushed
-    }
-
-    /// What this node may acknowledge.
+    /// What this node may acknowledge: the disk has it, or with `everysec` the operating system, so
+    /// that it outlives the process.
     pub(crate) fn held(&self) -> Seq {
-        match self.fsync {
-            FsyncMode::Always => self.flushed,
-            FsyncMode::EverySec => self.appended(),
-        }
+        self.held
     }
 
     /// The last entry that this node may acknowledge, with its epoch.
@@ -99,10 +85,10 @@ impl LogPositions {
         self.history.extend_run(first.epoch, first.seq, last);
     }
 
-    /// The disk has everything up to `through`, as far as that was not cut off since.
+    /// The log holds everything up to `through`, as far as that was not cut off since.
     pub(crate) fn flush(&mut self, through: Seq) {
         let bound = self.cut_under_way.map_or(through, |(seq, _)| seq);
-        self.flushed = self.flushed.max(through.min(bound).min(self.appended()));
+        self.held = self.held.max(through.min(bound).min(self.appended()));
     }
 
     /// Everything up to `through` is committed. Never beyond what is held here.
@@ -125,7 +111,7 @@ impl LogPositions {
     pub(crate) fn cut_after(&mut self, seq: Seq, ticket: Ticket) {
         assert!(seq >= self.committed, "a committed entry is never cut off");
         self.history.cut_after(seq);
-        self.flushed = self.flushed.min(seq);
+        self.held = self.held.min(seq);
         self.cut_under_way = Some((seq, ticket));
     }
 
@@ -165,10 +151,9 @@ mod tests {
     use crate::input::Ticket;
     use kv_common::history::History;
     use kv_common::id::{Epoch, Position, Seq};
-    use kv_common::message::control::FsyncMode;
 
-    fn with_entries(fsync: FsyncMode, last: u64) -> LogPositions {
-        let mut log = LogPositions::recovered(History::default(), Seq(1), Seq::ZERO, fsync);
+    fn with_entries(last: u64) -> LogPositions {
+        let mut log = LogPositions::recovered(History::default(), Seq(1), Seq::ZERO);
         let first = Position {
             epoch: Epoch(1),
             seq: Seq(1),
@@ -179,37 +164,38 @@ mod tests {
 
     #[test]
     fn nothing_is_committed_beyond_what_is_held() {
-        let mut log = with_entries(FsyncMode::Always, 5);
+        let mut log = with_entries(5);
         log.flush(Seq(3));
         log.commit(Seq(5));
         assert_eq!(log.committed(), Seq(3));
-        let mut log = with_entries(FsyncMode::EverySec, 5);
+        log.flush(Seq(5));
         log.commit(Seq(5));
         assert_eq!(log.committed(), Seq(5));
     }
 
     #[test]
     fn a_flush_of_what_was_cut_off_counts_for_nothing() {
-        let mut log = with_entries(FsyncMode::Always, 5);
+        let mut log = with_entries(5);
         log.cut_after(Seq(2), Ticket(1));
         log.flush(Seq(5));
-        assert_eq!(log.flushed(), Seq(2));
+        assert_eq!(log.held(), Seq(2));
         log.cut_done(Ticket(1));
         let next = Position {
             epoch: Epoch(2),
             seq: Seq(3),
         };
         log.append(next, Seq(4));
-        assert_eq!(log.flushed(), Seq(2));
+        assert_eq!(log.held(), Seq(2));
         log.flush(Seq(4));
-        assert_eq!(log.flushed(), Seq(4));
+        assert_eq!(log.held(), Seq(4));
         log.check();
     }
 
     #[test]
     #[should_panic(expected = "never cut off")]
     fn committed_entries_are_never_cut_off() {
-        let mut log = with_entries(FsyncMode::EverySec, 5);
+        let mut log = with_entries(5);
+        log.flush(Seq(5));
         log.commit(Seq(4));
         log.cut_after(Seq(3), Ticket(1));
     }

@@ -1,14 +1,21 @@
-//! A node's disk: what was flushed stays, what was not is lost in a crash, but for a prefix of
-//! whole batches.
+//! A node's disk. With `always`, what was flushed stays, and what was not is lost in a crash but for a
+//! prefix of whole batches. With `everysec`, what was written stays when the process dies; when the
+//! power goes, the last second is lost but for a prefix.
 
 use std::collections::VecDeque;
 
 use kv_common::batch::Batch;
 use kv_common::history::History;
 use kv_common::id::{Incarnation, Position, Seq};
+use kv_common::message::control::FsyncMode;
 use kvnode_core::input::{Input, LinkId, Recovered, Ticket};
 use kvnode_core::promise::Promises;
 use kvnode_core::state::State;
+
+use crate::world::TrueNs;
+
+/// How far the disk lags behind with `everysec`.
+const EVERY_SEC_NS: TrueNs = 1_000_000_000;
 
 /// An order to the log, carried out in order.
 #[derive(Debug)]
@@ -33,6 +40,12 @@ pub(crate) struct Disk {
     /// Batches that the log no longer has and the checkpoint covers.
     checkpoint: Vec<Batch>,
     log: Vec<Batch>,
+    /// When each batch of the log was written.
+    written_at: Vec<TrueNs>,
+    /// Nothing is carried out any more, until the next start.
+    pub(crate) broken: bool,
+    /// For all that a node that starts can tell, what it acknowledged may be gone.
+    tail_uncertain: bool,
     orders: VecDeque<LogOrder>,
     stores: VecDeque<(Promises, Ticket)>,
 }
@@ -47,15 +60,20 @@ impl Disk {
     }
 
     /// Carries out the next order, and says what the node is to be told.
-    pub(crate) fn next_order_done(&mut self) -> Option<Input> {
+    pub(crate) fn next_order_done(&mut self, now: TrueNs) -> Option<Input> {
+        if self.broken {
+            return None;
+        }
         match self.orders.pop_front()? {
             LogOrder::Append(batch) => {
                 let through = batch.last();
                 self.log.push(batch);
+                self.written_at.push(now);
                 Some(Input::Flushed { through })
             }
             LogOrder::Cut { after, ticket } => {
                 self.log.retain(|batch| batch.last() <= after);
+                self.written_at.truncate(self.log.len());
                 Some(Input::LogCut { ticket })
             }
             LogOrder::Read { node, link, from } => {
@@ -78,6 +96,9 @@ impl Disk {
 
     /// Makes the next promises durable.
     pub(crate) fn next_store_done(&mut self) -> Option<Input> {
+        if self.broken {
+            return None;
+        }
         let (promises, ticket) = self.stores.pop_front()?;
         self.promises = promises;
         Some(Input::PromisesStored { ticket })
@@ -95,17 +116,30 @@ impl Disk {
     }
 
     /// The process is gone; of what was on its way to the disk a prefix may have arrived.
-    pub(crate) fn crash(&mut self, arrived: usize) {
+    pub(crate) fn crash(&mut self, now: TrueNs, arrived: usize, fsync: FsyncMode) {
         for _ in 0..arrived {
             match self.orders.front() {
                 Some(LogOrder::Append(_) | LogOrder::Cut { .. }) => {
-                    self.next_order_done();
+                    self.next_order_done(now);
                 }
                 Some(LogOrder::Read { .. }) | None => break,
             }
         }
         self.orders.clear();
         self.stores.clear();
+        self.broken = false;
+        self.tail_uncertain |= fsync == FsyncMode::EverySec;
+    }
+
+    /// The power was cut under `everysec`: what was written in the last second is gone, but for
+    /// `arrived` batches of it.
+    pub(crate) fn lose_last_second(&mut self, now: TrueNs, arrived: usize) {
+        let synced = self
+            .written_at
+            .partition_point(|at| at + EVERY_SEC_NS < now);
+        let kept = (synced + arrived).min(self.log.len());
+        self.log.truncate(kept);
+        self.written_at.truncate(kept);
     }
 
     /// Lets go of the log up to `applied`; what it held is the checkpoint's.
@@ -115,6 +149,7 @@ impl Disk {
             return None;
         }
         self.checkpoint.extend(self.log.drain(..covered));
+        self.written_at.drain(..covered);
         self.log_from()
     }
 
@@ -146,7 +181,7 @@ impl Disk {
             history,
             tail,
             log_from: self.log_from().unwrap_or(Seq(1)),
-            tail_certain: true,
+            tail_certain: !self.tail_uncertain,
             unfit: None,
         }
     }
@@ -165,6 +200,7 @@ impl Disk {
     pub(crate) fn replace(&mut self, batches: Vec<Batch>) {
         self.checkpoint = batches;
         self.log.clear();
+        self.written_at.clear();
         self.orders.clear();
     }
 }

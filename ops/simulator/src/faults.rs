@@ -23,6 +23,10 @@ pub(crate) enum Fault {
     DisconnectPrimaryRestartOthers,
     DropLink(NodeId, NodeId),
     ReleaseLog(NodeId),
+    DiskStalls(NodeId),
+    DiskFails(NodeId),
+    /// Its machine loses power, when no other copy has lost any lately.
+    PowerCut(NodeId),
     Switchover,
 }
 
@@ -47,7 +51,7 @@ impl Fault {
         } else {
             Party::Node(other)
         };
-        match world.random.random_range(0..25) {
+        match world.random.random_range(0..29) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
             5 => Self::CrashCoordinator,
@@ -61,6 +65,9 @@ impl Fault {
             17..=18 => Self::IsolatePrimary,
             19..=20 => Self::DisconnectPrimary,
             21 => Self::DisconnectPrimaryRestartOthers,
+            22..=23 => Self::DiskStalls(node),
+            24 => Self::DiskFails(node),
+            25..=26 => Self::PowerCut(node),
             _ => Self::Switchover,
         }
     }
@@ -122,6 +129,17 @@ impl Fault {
             }
             Self::DropLink(from, to) => world.drop_link(from, to),
             Self::ReleaseLog(node) => world.release_log(node),
+            Self::DiskStalls(node) => world.stall_disk(node, later),
+            Self::DiskFails(node) => {
+                world.fail_disk(node);
+                world.after(later, move |world| Self::crash(world, node, 50 * MS));
+            }
+            Self::PowerCut(node) => {
+                if world.may_lose_power(node) {
+                    Self::crash(world, node, later);
+                    world.lose_last_second(node);
+                }
+            }
             Self::Switchover => world.order_switchover(),
         }
     }

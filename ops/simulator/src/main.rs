@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use kv_common::message::control::FsyncMode;
 use simulator::Options;
 use simulator::run::run;
 
@@ -27,9 +28,19 @@ struct Arguments {
     /// How many simulated seconds the cluster has to heal.
     #[arg(long, default_value_t = 8)]
     healing_for_s: u64,
+    /// When an entry counts as held.
+    #[arg(long, value_enum, default_value = "always")]
+    fsync: Fsync,
     /// Print what happens in each run.
     #[arg(long)]
     trace: bool,
+}
+
+/// `--fsync`, as at the nodes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Fsync {
+    Always,
+    Everysec,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +55,10 @@ fn main() -> ExitCode {
             clients: arguments.clients,
             faults_for: Duration::from_secs(arguments.faults_for_s),
             healing_for: Duration::from_secs(arguments.healing_for_s),
+            fsync: match arguments.fsync {
+                Fsync::Always => FsyncMode::Always,
+                Fsync::Everysec => FsyncMode::EverySec,
+            },
             trace: arguments.trace,
         };
         let outcome = std::panic::catch_unwind(|| run(options));
@@ -67,8 +82,15 @@ fn main() -> ExitCode {
 fn failed(arguments: &Arguments, seed: u64, finding: &str) -> ExitCode {
     println!("seed {seed}: {finding}");
     println!(
-        "replay: simulator --seeds {seed} --nodes {} --clients {} --faults-for-s {} --healing-for-s {} --trace",
-        arguments.nodes, arguments.clients, arguments.faults_for_s, arguments.healing_for_s
+        "replay: simulator --seeds {seed} --nodes {} --fsync {} --clients {} --faults-for-s {} --healing-for-s {} --trace",
+        arguments.nodes,
+        match arguments.fsync {
+            Fsync::Always => "always",
+            Fsync::Everysec => "everysec",
+        },
+        arguments.clients,
+        arguments.faults_for_s,
+        arguments.healing_for_s
     );
     ExitCode::FAILURE
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kv_common::command::Reply;
 use kv_common::id::{Incarnation, NodeId, ShardId};
-use kv_common::message::control::FsyncMode;
 use kv_common::refusal::Refusal;
 use kv_common::time::Monotonic;
 use kv_common::view::PrimarySeat;
@@ -72,7 +71,7 @@ impl World {
                     node: id,
                     incarnation,
                 },
-                fsync: FsyncMode::Always,
+                fsync: self.options.fsync,
             },
             promises: node.disk.promises.clone(),
             recovered: node.disk.recover(HASH_SEED),
@@ -96,6 +95,7 @@ impl World {
     }
 
     pub(crate) fn crash_node(&mut self, id: NodeId) {
+        let (now, fsync) = (self.now, self.options.fsync);
         let arrived = self.random.random_range(0..3);
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
@@ -103,7 +103,7 @@ impl World {
         let Some(process) = node.process.take() else {
             return;
         };
-        node.disk.crash(arrived);
+        node.disk.crash(now, arrived, fsync);
         self.trace(&format!("node {}", id.0), || "crashes".to_owned());
         if let Some(connection) = process.connection {
             self.connection_broke(id, connection);

@@ -1,9 +1,7 @@
 //! The link of a simulated node to the coordinator.
 
 use kv_common::id::{Address, Incarnation, NodeId};
-use kv_common::message::control::{
-    CoordinatorToNode, FsyncMode, NodeToCoordinator, Registration, Standing,
-};
+use kv_common::message::control::{CoordinatorToNode, NodeToCoordinator, Registration, Standing};
 use kvnode_core::input::Input;
 
 use crate::world::{MS, Party, World};
@@ -42,7 +40,7 @@ impl World {
                 name: format!("node-{}", id.0),
                 address,
                 redis_address: None,
-                fsync: FsyncMode::Always,
+                fsync: self.options.fsync,
                 standing,
             };
             self.coordinator_connected(id, run, connection);

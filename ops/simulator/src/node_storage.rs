@@ -1,6 +1,7 @@
 //! The disk of a simulated node, as its core uses it: orders take a while, and are done in order.
 
 use kv_common::id::{Incarnation, NodeId};
+use kv_common::message::control::FsyncMode;
 use kvnode_core::input::{Input, Ticket};
 use kvnode_core::promise::Promises;
 use rand::RngExt;
@@ -8,6 +9,9 @@ use rand::RngExt;
 use crate::disk::LogOrder;
 use crate::node::HASH_SEED;
 use crate::world::{MS, Party, TrueNs, World};
+
+/// Within this time every copy is in step again, or the cluster has shrunk.
+const POWER_CUT_PAUSE: TrueNs = 4_000 * MS;
 
 impl World {
     pub(crate) fn log_order(&mut self, id: NodeId, order: LogOrder) {
@@ -26,7 +30,7 @@ impl World {
                 let done = world
                     .nodes
                     .get_mut(&id)
-                    .and_then(|node| node.disk.next_order_done());
+                    .and_then(|node| node.disk.next_order_done(world.now));
                 if let Some(input) = done {
                     world.node_input(id, Some(run), input);
                 }
@@ -62,6 +66,48 @@ impl World {
         let stalls = self.faults_go_on && self.random.random_ratio(1, 300);
         let longest = if stalls { 150 * MS } else { MS / 2 };
         self.random.random_range(MS / 10..longest)
+    }
+
+    /// What the node orders next waits so long.
+    pub(crate) fn stall_disk(&mut self, id: NodeId, so_long: TrueNs) {
+        let until = self.now + so_long;
+        if let Some(process) = self.process(id) {
+            process.disk_free_at = process.disk_free_at.max(until);
+        }
+    }
+
+    /// Nothing is written any more until the node is started again.
+    pub(crate) fn fail_disk(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(&id)
+            && node.process.is_some()
+        {
+            node.disk.broken = true;
+            let cause = "input/output error".to_owned();
+            self.node_input(id, None, Input::DiskFailed { cause });
+        }
+    }
+
+    /// Whether what a power cut at this node takes is surely held by others. Only with `everysec`
+    /// does it take anything that a crash does not.
+    pub(crate) fn may_lose_power(&self, id: NodeId) -> bool {
+        let view = self
+            .coordinator
+            .map
+            .as_ref()
+            .and_then(|map| map.view.as_ref());
+        let all_run = self.nodes.values().all(|node| node.process.is_some());
+        let others =
+            view.is_some_and(|view| view.has_member(id) && view.member_count() == self.nodes.len());
+        let rested = self.now >= self.last_power_cut + POWER_CUT_PAUSE;
+        self.options.fsync == FsyncMode::EverySec && all_run && others && rested
+    }
+
+    pub(crate) fn lose_last_second(&mut self, id: NodeId) {
+        let (now, arrived) = (self.now, self.random.random_range(0..4));
+        self.last_power_cut = now;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.disk.lose_last_second(now, arrived);
+        }
     }
 
     pub(crate) fn copy(&mut self, id: NodeId, run: Option<Incarnation>, from: NodeId) {

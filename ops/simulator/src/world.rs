@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use kv_common::id::NodeId;
+use kv_common::message::control::FsyncMode;
 use kv_common::time::{Monotonic, Now, UnixMs};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -70,6 +71,8 @@ pub struct Options {
     pub faults_for: Duration,
     /// How long the cluster has to heal.
     pub healing_for: Duration,
+    /// When an entry counts as held.
+    pub fsync: FsyncMode,
     /// Whether to print what happens.
     pub trace: bool,
 }
@@ -85,6 +88,7 @@ pub(crate) struct World {
     /// Pairs whose messages do not arrive, in that direction.
     pub(crate) cut: BTreeSet<(Party, Party)>,
     pub(crate) faults_go_on: bool,
+    pub(crate) last_power_cut: TrueNs,
     pub(crate) invariants: Invariants,
     /// The first broken invariant; nothing happens after it.
     pub(crate) violation: Option<Violation>,
@@ -111,6 +115,7 @@ impl World {
             clients: (0..options.clients).map(Client::new).collect(),
             cut: BTreeSet::new(),
             faults_go_on: true,
+            last_power_cut: 0,
             invariants: Invariants::default(),
             violation: None,
             arrivals: BTreeMap::new(),

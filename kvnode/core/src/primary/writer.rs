@@ -65,7 +65,7 @@ impl Writer {
         let Some(open) = &self.open else {
             return false;
         };
-        let disk_is_idle = local.log.flushed() == local.log.appended();
+        let disk_is_idle = local.log.held() == local.log.appended();
         disk_is_idle || open.builder.total_bytes() >= BATCH_TARGET_BYTES
     }
 
