@@ -1,5 +1,7 @@
 //! Full copies, given and fetched.
 
+use std::time::Duration;
+
 use kv_common::history::{BaseId, History};
 use kv_common::id::{Address, Epoch, Incarnation, NodeId, Seq, ShardId};
 use kv_common::message::control::{CoordinatorToNode, HeldRole};
@@ -9,6 +11,7 @@ use kv_common::message::replication::{PrimaryStamp, PrimaryToFollower};
 use kv_common::time::Monotonic;
 use kv_common::view::PrimarySeat;
 use kv_net::{Accepted, Connection, Limits, dial};
+use tokio::time::interval;
 
 use super::support::{
     CLUSTER, CoordinatorSide, Door, Node, Single, hello, map, receive, send, within,
@@ -116,19 +119,23 @@ impl PlayedPrimary {
         let dialled = dial(node, &hello(Some(CLUSTER), caller), Limits::peer()).await;
         let (mut link, _) = dialled.expect("is welcome");
         let request = PrimaryToFollower::Match {
-            stamp: PrimaryStamp {
-                shard: ShardId(0),
-                epoch: Epoch(9),
-                sent_at: Monotonic(1),
-                committed: Seq(0),
-                assured: Seq(0),
-            },
+            stamp: stamp(1),
             view,
             history: self.history.clone(),
             log_from: self.history.last().seq.next(),
         };
         send(&mut link, &request).await;
         link
+    }
+
+    /// Speaks to the node as a primary does that has nothing new.
+    async fn beat_for_ever(&self, link: &mut Connection) {
+        let mut beats = interval(Duration::from_millis(50));
+        for sent_at in 2.. {
+            beats.tick().await;
+            let stamp = stamp(sent_at);
+            send(link, &PrimaryToFollower::Beat { stamp }).await;
+        }
     }
 
     /// Takes the joiner's call and begins nothing yet.
@@ -143,6 +150,16 @@ impl PlayedPrimary {
         let begin: JoinerToPrimary = receive(&mut connection).await;
         assert!(matches!(begin, JoinerToPrimary::Begin { .. }));
         connection
+    }
+}
+
+fn stamp(sent_at: u64) -> PrimaryStamp {
+    PrimaryStamp {
+        shard: ShardId(0),
+        epoch: Epoch(9),
+        sent_at: Monotonic(sent_at),
+        committed: Seq(0),
+        assured: Seq(0),
     }
 }
 
@@ -175,8 +192,12 @@ async fn a_copy_becomes_the_data_of_the_node_that_fetched_it() {
     drop(connection);
     joiner.node.line("came to nothing").await;
     drop(link);
-    let _link = primary.call(&mut joiner.coordinator, &joiner.address).await;
-    let mut connection = primary.asked().await;
+    let mut link = primary.call(&mut joiner.coordinator, &joiner.address).await;
+    // Not at once, and not by itself: when the primary speaks to it again.
+    let mut connection = tokio::select! {
+        connection = primary.asked() => connection,
+        () = primary.beat_for_ever(&mut link) => unreachable!("it goes on for ever"),
+    };
     for message in &copy {
         send(&mut connection, message).await;
     }
