@@ -17,6 +17,8 @@ pub struct Breakage {
     pub name: String,
     /// What is wrong with it.
     pub what: String,
+    /// Why no schedule shows it, if that is known: another rule holds what it breaks.
+    pub harmless: Option<String>,
     /// How the sources change.
     pub edits: Vec<Edit>,
 }

@@ -15,7 +15,11 @@ const KEYS: u8 = 6;
 /// How long a client waits for an answer before it asks again.
 const PATIENCE: TrueNs = 250 * MS;
 /// How long a client asks for the same thing.
-const DEADLINE: TrueNs = 3_000 * MS;
+const DEADLINE: TrueNs = 1_500 * MS;
+/// How late a second copy of a request may come.
+const COPY_LATE: TrueNs = 2_000 * MS;
+/// An answer to a request with this bit in its token is of no interest to anybody.
+const UNWANTED: u64 = 1 << 31;
 
 /// A client and what it is about.
 pub(crate) struct Client {
@@ -125,6 +129,9 @@ impl World {
         let kind = self.random.random_range(0..10);
         let key = self.random.random_range(0..KEYS);
         let now = self.now;
+        if self.random.random_ratio(1, 40) {
+            self.client_leaves_session(number);
+        }
         let client = &mut self.clients[number];
         let what = if client.session.is_none() {
             What::Session
@@ -180,15 +187,39 @@ impl World {
         asking.token = token;
         let what = asking.what.clone();
         let (command, stamp) = client.command(&what);
+        let copied = stamp.is_some() && self.random.random_ratio(1, 20);
+        if copied && self.faults_go_on {
+            // As when an attempt was held up on a connection that the client has given up.
+            if let Some(asking) = &mut self.clients[number].asking {
+                asking.unsure = true;
+            }
+            let late = self.random.random_range(0..COPY_LATE);
+            let unwanted = ClientToken(token.0 | UNWANTED);
+            let command = command.clone();
+            self.after(late, move |world| {
+                let input = request(unwanted, stamp, command);
+                world.node_input(to, None, input);
+            });
+        }
         self.deliver(Party::Client(number), Party::Node(to), move |world| {
-            let input = Input::Request {
-                client: token,
-                stamp,
-                command,
-            };
-            world.node_input(to, None, input);
+            world.node_input(to, None, request(token, stamp, command));
         });
         self.after(PATIENCE, move |world| world.client_waited(number, token));
+    }
+
+    /// Ends the session, without waiting for the answer, so that the next step opens another.
+    fn client_leaves_session(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        client.last_number = 0;
+        let (Some(session), Some(to)) = (client.session.take(), client.primary) else {
+            return;
+        };
+        client.attempts += 1;
+        let token = ClientToken((number as u64) << 32 | client.attempts | UNWANTED);
+        self.deliver(Party::Client(number), Party::Node(to), move |world| {
+            let command = Command::EndSession { session };
+            world.node_input(to, None, request(token, None, command));
+        });
     }
 
     fn client_waited(&mut self, number: usize, token: ClientToken) {
@@ -224,8 +255,7 @@ impl World {
                 client.note(key, operation, asking.since, None);
             }
             // Its number may or may not be used up: a new session is on the safe side.
-            client.session = None;
-            client.last_number = 0;
+            self.client_leaves_session(number);
         }
         self.after(10 * MS, move |world| world.client_step(number));
     }
@@ -354,6 +384,14 @@ impl Operation {
             },
             (operation, _) => operation,
         }
+    }
+}
+
+fn request(client: ClientToken, stamp: Option<SessionStamp>, command: Command) -> Input {
+    Input::Request {
+        client,
+        stamp,
+        command,
     }
 }
 

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         match outcome {
             Ok(Ok(summary)) => answered += summary.answered,
             Ok(Err(finding)) => return failed(&arguments, seed, &finding.to_string()),
-            Err(_) => return failed(&arguments, seed, "an invariant is broken"),
+            Err(panic) => return failed(&arguments, seed, &message_of(&*panic)),
         }
     }
     let simulated_s = (to - from) * (arguments.faults_for_s + arguments.healing_for_s);
@@ -77,6 +77,17 @@ fn main() -> ExitCode {
         to - from
     );
     ExitCode::SUCCESS
+}
+
+/// What a core said when it found one of its own invariants broken.
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("without a message");
+    format!(
+        "a core panicked: {}",
+        text.lines().next().unwrap_or_default()
+    )
 }
 
 fn failed(arguments: &Arguments, seed: u64, finding: &str) -> ExitCode {

@@ -2,9 +2,9 @@
 
 use kv_common::id::NodeId;
 
-use crate::history::first_unexplained;
+use crate::history::{Record, first_unexplained};
 use crate::invariants::Violation;
-use crate::world::{Options, TrueNs, World};
+use crate::world::{MS, Options, TrueNs, World};
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,9 @@ pub fn run(options: Options) -> Result<Summary, Finding> {
 }
 
 fn judge(world: &World, before: u64) -> Result<(), Finding> {
-    if let Some(key) = first_unexplained(&world.all_records()) {
+    let records = world.all_records();
+    if let Some(key) = first_unexplained(&records) {
+        trace_history(world, &records, key);
         return Err(Finding::NotLinearizable { key });
     }
     let view = world
@@ -112,6 +114,22 @@ fn judge(world: &World, before: u64) -> Result<(), Finding> {
         return Err(Finding::NoProgress);
     }
     equal_copies(world)
+}
+
+/// Traces what clients did to a key, in the order in which they began.
+fn trace_history(world: &World, records: &[Record], key: u32) {
+    let mut of_key: Vec<&Record> = records.iter().filter(|record| record.key == key).collect();
+    of_key.sort_by_key(|record| record.invoked_ns);
+    for record in of_key {
+        world.trace("history", || {
+            let answered = record.answered_ns.map_or_else(
+                || "unknown".to_owned(),
+                |answered_ns| format!("{:.3} ms", answered_ns as f64 / MS as f64),
+            );
+            let invoked = record.invoked_ns as f64 / MS as f64;
+            format!("{invoked:.3} ms to {answered}: {:?}", record.operation)
+        });
+    }
 }
 
 /// Copies at the same position must be the same.

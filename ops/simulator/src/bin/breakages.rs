@@ -57,6 +57,10 @@ fn run(arguments: &Arguments) -> Result<usize, BreakageError> {
         }
         let (by, finding) = match try_out(arguments, &breakage)? {
             Fate::Found { by, finding } => (by, finding),
+            Fate::Survived if breakage.harmless.is_some() => {
+                let why = breakage.harmless.clone().unwrap_or_default();
+                ("nothing, as expected".to_owned(), why)
+            }
             Fate::Survived => {
                 survivors += 1;
                 ("**nothing**".to_owned(), String::new())
