@@ -11,8 +11,13 @@ const LEASE_BEATS: u32 = 6;
 const DOWN_BEATS: u32 = 8;
 /// Beats after which the primary asks to remove a backup whose acks stand still.
 const REMOVE_STUCK_BEATS: u32 = 20;
+/// Beats that a node which sends heartbeats may take to act upon a view, or its serving thread to make a
+/// turn. One large value can keep it busy for several.
+const STAND_STILL_BEATS: u32 = 2 * REMOVE_STUCK_BEATS;
 /// Beats of silence after which a primary is failed over on the coordinator's word alone.
 const DOWN_ALONE_BEATS: u32 = 10 * DOWN_BEATS;
+/// A machine that moves less is too slow for large values: 32 MiB a second.
+const SLOWEST_BYTES_PER_MS: u64 = (32 << 20) / 1000;
 /// Hundredths by which a new primary waits longer than the lease: clocks may each run 10 % fast
 /// or slow, and 1.1 / 0.9 = 1.222 must stay below it.
 const WAIT_PERCENT: u32 = 125;
@@ -24,7 +29,8 @@ const _: () = {
     assert!(LEASE_BEATS < DOWN_BEATS);
     // A slow disk is given more time than a broken connection.
     assert!(DOWN_BEATS < REMOVE_STUCK_BEATS);
-    assert!(REMOVE_STUCK_BEATS < DOWN_ALONE_BEATS);
+    assert!(REMOVE_STUCK_BEATS < STAND_STILL_BEATS);
+    assert!(STAND_STILL_BEATS < DOWN_ALONE_BEATS);
     assert!(WAIT_PERCENT as u64 * 9 > 11 * 100);
 };
 
@@ -79,11 +85,25 @@ impl Timing {
         self.heartbeat_interval * DOWN_BEATS
     }
 
+    /// How long a node that sends heartbeats may take to act upon a view, or its serving thread to
+    /// make a turn, before the coordinator holds it for stuck.
+    #[must_use]
+    pub fn stand_still(self) -> Duration {
+        self.heartbeat_interval * STAND_STILL_BEATS
+    }
+
     /// Silence of a primary after which the coordinator needs no second witness.
     #[must_use]
     pub fn down_alone(self) -> Duration {
         self.heartbeat_interval * DOWN_ALONE_BEATS
     }
+}
+
+/// By how much every patience grows for `bytes` that are on their way to somebody, or to a disk.
+#[must_use]
+pub fn transfer_allowance(bytes: usize) -> Duration {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    Duration::from_millis(bytes / SLOWEST_BYTES_PER_MS)
 }
 
 /// How long a node that becomes primary holds back after the last message that it answered to an

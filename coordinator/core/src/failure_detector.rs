@@ -63,7 +63,7 @@ pub(crate) fn suspect(
     let patience_from = installed_at
         .max(heard.registered_at)
         .max(live.counts_from());
-    let patient = now.since(patience_from) < timing.down();
+    let patient = now.since(patience_from) < timing.stand_still();
     let acts = report.role.primary_epoch() == Some(view.epoch);
     (!acts && !patient).then_some(Suspicion::DoesNotAct)
 }
@@ -112,7 +112,7 @@ fn ailment(
         }
         DiskHealth::Slow { .. } | DiskHealth::Works => {}
     }
-    let stands_still = report.serving_age_ms >= ms(timing.down());
+    let stands_still = report.serving_age_ms >= ms(timing.stand_still());
     stands_still.then(|| {
         let age_ms = report.serving_age_ms;
         format!("its serving thread has stood still for {age_ms} ms")

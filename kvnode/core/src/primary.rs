@@ -23,6 +23,7 @@ mod waiting;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use kv_common::id::{Epoch, NodeId, Seq, SessionId};
 use kv_common::message::control::{FollowerProgress, HeldRole};
@@ -39,6 +40,9 @@ use follower::Follower;
 pub(crate) use requests::Request;
 use waiting::Waiting;
 use writer::Writer;
+
+/// A primary that works makes a turn at each beat, whatever happens.
+const STOOD_STILL_BEATS: u32 = 2;
 
 /// How far a primary is with its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +163,15 @@ impl Primary {
         }
         let followers = Vec::new();
         local.emit(Effect::KeepLinks { followers });
+    }
+
+    /// This node made no turn for `gap`.
+    pub(crate) fn stood_still(&mut self, now: Now, gap: Duration) {
+        if gap >= self.timing.heartbeat_interval() * STOOD_STILL_BEATS {
+            for follower in self.followers.values_mut() {
+                follower.excuse(now.monotonic, gap);
+            }
+        }
     }
 
     pub(crate) fn held_role(&self) -> HeldRole {

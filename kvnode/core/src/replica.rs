@@ -67,14 +67,14 @@ impl Replica {
     /// # Panics
     /// When an invariant of the core is broken: going on could lose what was acknowledged.
     pub fn handle(&mut self, now: Now, input: Input) {
-        self.now = now;
+        self.begin_turn(now);
         self.dispatch(now, input);
         self.local.check();
     }
 
     /// The time that [`Self::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.now = now;
+        self.begin_turn(now);
         if let Role::Primary(primary) = &mut self.role {
             let next = primary.handle_timeout(now, &mut self.local);
             self.after_primary(next);
@@ -164,6 +164,14 @@ impl Replica {
             Input::CopyDone(recovered) => self.copy_done(*recovered),
             Input::CopyFailed { why } => self.copy_failed(now, &why),
             Input::DiskFailed { cause } => self.disk_failed(&cause),
+        }
+    }
+
+    fn begin_turn(&mut self, now: Now) {
+        let gap = now.monotonic.since(self.now.monotonic);
+        self.now = now;
+        if let Role::Primary(primary) = &mut self.role {
+            primary.stood_still(now, gap);
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use kv_common::timing::transfer_allowance;
+
 /// Readings of the log thread, without locks.
 #[derive(Debug)]
 pub struct LogPulse {
@@ -27,7 +29,8 @@ impl LogPulse {
         }
     }
 
-    /// For how long a write or flush has been under way; nothing: the disk is idle.
+    /// For how long a write or flush has been under way, less what its size allows; nothing: the disk
+    /// is idle.
     #[must_use]
     pub fn pending_for(&self) -> Option<Duration> {
         self.age(&self.pending_since_ms)
@@ -51,9 +54,13 @@ impl LogPulse {
         self.durable.load(Ordering::Acquire)
     }
 
-    pub(crate) fn begins(&self) {
-        self.pending_since_ms
-            .store(self.now_ms(), Ordering::Relaxed);
+    /// A write of so many bytes, or a flush, begins. What it may take because of its size does not
+    /// count.
+    pub(crate) fn begins(&self, bytes: usize) {
+        let allowance_ms = transfer_allowance(bytes).as_millis();
+        let allowance_ms = u64::try_from(allowance_ms).unwrap_or(u64::MAX);
+        let since_ms = self.now_ms().saturating_add(allowance_ms);
+        self.pending_since_ms.store(since_ms, Ordering::Relaxed);
     }
 
     pub(crate) fn ends(&self, durable: u64) {

@@ -246,7 +246,8 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         if self.failed {
             return;
         }
-        self.pulse.begins();
+        let bytes = group.iter().map(|batch| batch.bytes().len()).sum();
+        self.pulse.begins(bytes);
         let appended = match self.fsync {
             FsyncMode::Always => self.log.append(group),
             FsyncMode::EverySec => {
@@ -269,7 +270,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         if self.failed || self.log.flushed() == self.log.last().seq {
             return;
         }
-        self.pulse.begins();
+        self.pulse.begins(0);
         match self.log.sync() {
             Ok(()) => self.pulse.ends(self.log.flushed().0),
             Err(error) => self.fail(&error),
@@ -280,7 +281,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         if self.failed {
             return;
         }
-        self.pulse.begins();
+        self.pulse.begins(0);
         match self.log.cut_after(after) {
             Ok(()) => {
                 self.pulse.ends(self.log.flushed().0);

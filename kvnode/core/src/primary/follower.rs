@@ -164,6 +164,17 @@ impl Follower {
         !self.in_flight.is_empty()
     }
 
+    /// Bytes on their way to it.
+    pub(super) fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+
+    /// The primary itself stood still for `gap`: what the follower said meanwhile may not be read yet.
+    pub(super) fn excuse(&mut self, now: Monotonic, gap: Duration) {
+        self.heard_at = self.heard_at.after(gap).min(now);
+        self.progressed_at = self.progressed_at.after(gap).min(now);
+    }
+
     fn forget_flight(&mut self) {
         self.in_flight.clear();
         self.in_flight_bytes = 0;
@@ -216,6 +227,22 @@ mod tests {
         assert_eq!(follower.held(), None);
         assert_eq!(follower.lease_until(), Monotonic(105));
         assert_eq!(follower.wants(), None, "it must be matched first");
+    }
+
+    #[test]
+    fn silence_while_the_primary_stood_still_does_not_count() {
+        let mut follower = streaming(0);
+        let lease = Duration::from_nanos(5);
+        follower.answered(Monotonic(10), Monotonic(5), lease);
+        follower.excuse(Monotonic(500), Duration::from_nanos(480));
+        assert_eq!(follower.heard_at, Monotonic(490));
+        assert_eq!(
+            follower.lease_until(),
+            Monotonic(10),
+            "a lease is not longer for it"
+        );
+        follower.excuse(Monotonic(500), Duration::from_nanos(480));
+        assert_eq!(follower.heard_at, Monotonic(500), "never from the future");
     }
 
     #[test]
