@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::edit::{BitOperator, Edit, Fingerprint, Guard};
 use crate::id::{Position, SessionId};
 use crate::limits::{KEY_MAX_BYTES, KEYS_PER_REQUEST_MAX, VALUE_MAX_BYTES};
 use crate::refusal::Refusal;
@@ -28,6 +29,8 @@ pub enum PutCondition {
     IfPresent,
     /// The key is there with this value.
     IfEquals(Bytes),
+    /// The key is absent, or there with another value.
+    IfDiffers(Bytes),
 }
 
 /// A command.
@@ -106,6 +109,77 @@ pub enum Command {
     },
     /// Logs a mark at which every copy notes its digest → [`Reply::Marked`].
     Mark,
+    /// The values of keys → [`Reply::Values`], in their order.
+    GetMany {
+        /// The keys.
+        keys: Vec<Bytes>,
+    },
+    /// Sets values and drops expiries, all or none → [`Reply::Done`] or [`Reply::ConditionFailed`].
+    PutMany {
+        /// Keys and values; of a key that is named twice, the last counts.
+        pairs: Vec<(Bytes, Bytes)>,
+        /// Only if none of the keys is there.
+        if_absent: bool,
+    },
+    /// Reads and writes one value in one step.
+    Edit {
+        /// The key.
+        key: Bytes,
+        /// What is done, and what is answered.
+        edit: Edit,
+    },
+    /// Gives the value of one key and its expiry to another → [`Reply::Count`]: 1, or 0 if the other
+    /// is there and must not be.
+    Copy {
+        /// The key.
+        from: Bytes,
+        /// The other.
+        to: Bytes,
+        /// Whether the other may be there.
+        replaces: bool,
+        /// Whether the first goes.
+        moves: bool,
+    },
+    /// Combines the bits of values; an absent key is empty, an empty result removes the target →
+    /// [`Reply::Count`], its length.
+    CombineBits {
+        /// How.
+        operator: BitOperator,
+        /// The target.
+        to: Bytes,
+        /// The keys.
+        from: Vec<Bytes>,
+    },
+    /// When a key goes, as a point in time → [`Reply::ExpiresAt`].
+    ExpiresAt {
+        /// The key.
+        key: Bytes,
+    },
+    /// All keys that match a glob → [`Reply::Page`] with cursor 0. Refused when there are too many to
+    /// look at in one go.
+    Keys {
+        /// The glob.
+        pattern: Bytes,
+    },
+    /// Any key from a place in the order of a walk on → [`Reply::Value`], the key.
+    AnyKey {
+        /// The place.
+        cursor: u64,
+    },
+    /// Fingerprints of keys, for guards → [`Reply::Fingerprints`].
+    Fingerprints {
+        /// The keys.
+        keys: Vec<Bytes>,
+    },
+    /// Several commands as one: nobody sees a state between them, and they are logged in one entry →
+    /// [`Reply::Many`], or [`Reply::ConditionFailed`] if a guard does not hold any more. A command
+    /// that is refused does not hold up the others.
+    Transaction {
+        /// What must hold.
+        guards: Vec<Guard>,
+        /// The commands; none of them a transaction, on sessions, or a mark.
+        commands: Vec<Command>,
+    },
 }
 
 impl Command {
@@ -121,12 +195,22 @@ impl Command {
             | Self::Clear
             | Self::OpenSession
             | Self::EndSession { .. }
-            | Self::Mark => true,
+            | Self::Mark
+            | Self::PutMany { .. }
+            | Self::Edit { .. }
+            | Self::Copy { .. }
+            | Self::CombineBits { .. } => true,
+            Self::Transaction { commands, .. } => commands.iter().any(Self::is_write),
             Self::Get { .. }
             | Self::Exists { .. }
             | Self::Ttl { .. }
             | Self::Scan { .. }
-            | Self::CountKeys => false,
+            | Self::CountKeys
+            | Self::GetMany { .. }
+            | Self::ExpiresAt { .. }
+            | Self::Keys { .. }
+            | Self::AnyKey { .. }
+            | Self::Fingerprints { .. } => false,
         }
     }
 
@@ -148,26 +232,46 @@ impl Command {
             Self::OpenSession => "open-session",
             Self::EndSession { .. } => "end-session",
             Self::Mark => "mark",
+            Self::GetMany { .. } => "get-many",
+            Self::PutMany { .. } => "put-many",
+            Self::Edit { .. } => "edit",
+            Self::Copy { .. } => "copy",
+            Self::CombineBits { .. } => "combine-bits",
+            Self::ExpiresAt { .. } => "expires-at",
+            Self::Keys { .. } => "keys",
+            Self::AnyKey { .. } => "any-key",
+            Self::Fingerprints { .. } => "fingerprints",
+            Self::Transaction { .. } => "transaction",
         }
     }
 
-    /// The keys that the command names.
-    #[must_use]
-    pub fn keys(&self) -> &[Bytes] {
+    /// The keys that the command names; of a transaction, those of its commands.
+    pub fn keys(&self) -> Box<dyn Iterator<Item = &Bytes> + '_> {
         match self {
             Self::Get { key }
             | Self::Put { key, .. }
             | Self::Incr { key, .. }
             | Self::Ttl { key }
             | Self::Expire { key, .. }
-            | Self::Persist { key } => std::slice::from_ref(key),
-            Self::Delete { keys } | Self::Exists { keys } => keys,
+            | Self::Persist { key }
+            | Self::Edit { key, .. }
+            | Self::ExpiresAt { key } => Box::new(std::iter::once(key)),
+            Self::Delete { keys }
+            | Self::Exists { keys }
+            | Self::GetMany { keys }
+            | Self::Fingerprints { keys } => Box::new(keys.iter()),
+            Self::PutMany { pairs, .. } => Box::new(pairs.iter().map(|(key, _)| key)),
+            Self::Copy { from, to, .. } => Box::new([from, to].into_iter()),
+            Self::CombineBits { to, from, .. } => Box::new(std::iter::once(to).chain(from)),
+            Self::Transaction { commands, .. } => Box::new(commands.iter().flat_map(Self::keys)),
             Self::Scan { .. }
             | Self::CountKeys
             | Self::Clear
             | Self::OpenSession
             | Self::EndSession { .. }
-            | Self::Mark => &[],
+            | Self::Mark
+            | Self::Keys { .. }
+            | Self::AnyKey { .. } => Box::new(std::iter::empty()),
         }
     }
 
@@ -176,28 +280,84 @@ impl Command {
     /// # Errors
     /// The refusal that names the limit.
     pub fn check_limits(&self) -> Result<(), Refusal> {
-        let keys = self.keys();
-        if keys.len() > KEYS_PER_REQUEST_MAX {
-            return Err(Refusal::TooManyKeys {
-                count: keys.len() as u64,
-                max: KEYS_PER_REQUEST_MAX as u64,
-            });
-        }
-        if let Some(key) = keys.iter().find(|key| key.len() > KEY_MAX_BYTES) {
-            return Err(Refusal::KeyTooLong {
-                bytes: key.len() as u64,
-                max: KEY_MAX_BYTES as u64,
-            });
-        }
         match self {
-            Self::Put { value, .. } if value.len() > VALUE_MAX_BYTES => {
-                Err(Refusal::ValueTooLong {
-                    bytes: value.len() as u64,
-                    max: VALUE_MAX_BYTES as u64,
+            // By far the most frequent: one key, perhaps a value.
+            Self::Get { key } => check_key(key),
+            Self::Put { key, value, .. } => check_key(key).and_then(|()| check_value(value)),
+            Self::Edit { key, edit } => check_key(key).and_then(|()| check_edit(edit)),
+            Self::PutMany { pairs, .. } => {
+                check_count(pairs.len())?;
+                pairs.iter().try_for_each(|(key, value)| {
+                    check_key(key)?;
+                    check_value(value)
                 })
             }
-            _ => Ok(()),
+            Self::Transaction { guards, commands } => check_transaction(guards, commands),
+            command => {
+                let mut count = 0;
+                for key in command.keys() {
+                    check_key(key)?;
+                    count += 1;
+                }
+                check_count(count)
+            }
         }
+    }
+}
+
+fn check_transaction(guards: &[Guard], commands: &[Command]) -> Result<(), Refusal> {
+    check_count(guards.len())?;
+    check_count(commands.len())?;
+    guards.iter().try_for_each(|guard| check_key(&guard.key))?;
+    commands.iter().try_for_each(|command| match command {
+        Command::Transaction { .. }
+        | Command::OpenSession
+        | Command::EndSession { .. }
+        | Command::Mark => {
+            let why = format!("'{}' cannot be part of a transaction", command.name());
+            Err(Refusal::NotAllowed { why })
+        }
+        command => command.check_limits(),
+    })
+}
+
+fn check_count(count: usize) -> Result<(), Refusal> {
+    if count > KEYS_PER_REQUEST_MAX {
+        return Err(Refusal::TooManyKeys {
+            count: count as u64,
+            max: KEYS_PER_REQUEST_MAX as u64,
+        });
+    }
+    Ok(())
+}
+
+fn check_key(key: &Bytes) -> Result<(), Refusal> {
+    if key.len() > KEY_MAX_BYTES {
+        return Err(Refusal::KeyTooLong {
+            bytes: key.len() as u64,
+            max: KEY_MAX_BYTES as u64,
+        });
+    }
+    Ok(())
+}
+
+fn check_value(value: &Bytes) -> Result<(), Refusal> {
+    if value.len() > VALUE_MAX_BYTES {
+        return Err(Refusal::ValueTooLong {
+            bytes: value.len() as u64,
+            max: VALUE_MAX_BYTES as u64,
+        });
+    }
+    Ok(())
+}
+
+fn check_edit(edit: &Edit) -> Result<(), Refusal> {
+    match edit {
+        Edit::Set { value, .. } | Edit::Append(value) | Edit::Overwrite { part: value, .. } => {
+            check_value(value)
+        }
+        Edit::BitFields(steps) => check_count(steps.len()),
+        _ => Ok(()),
     }
 }
 
@@ -210,6 +370,17 @@ pub enum KeyExpiry {
     Never,
     /// The key goes after so many milliseconds.
     InMs(u64),
+}
+
+/// When a key goes, as [`Command::ExpiresAt`] answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExpiresAt {
+    /// There is no such key.
+    NoKey,
+    /// The key stays.
+    Never,
+    /// The key goes at this time.
+    At(UnixMs),
 }
 
 /// The answer to a command.
@@ -238,4 +409,38 @@ pub enum Reply {
     SessionOpened(SessionId),
     /// Every copy notes its digest at this position.
     Marked(Position),
+    /// Values; none: no such key.
+    Values(Vec<Option<Bytes>>),
+    /// Numbers; none: it did not fit and was not changed.
+    Numbers(Vec<Option<i64>>),
+    /// When a key goes.
+    ExpiresAt(ExpiresAt),
+    /// Fingerprints.
+    Fingerprints(Vec<Fingerprint>),
+    /// The answer to each command of a transaction.
+    Many(Vec<Result<Reply, Refusal>>),
+}
+
+impl Reply {
+    /// About how many bytes the reply has when it is sent.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        const PART_BYTES: usize = 16;
+        PART_BYTES
+            + match self {
+                Self::Value(value) => value.as_ref().map_or(0, Bytes::len),
+                Self::Page { keys, .. } => keys.iter().map(|key| PART_BYTES + key.len()).sum(),
+                Self::Values(values) => values
+                    .iter()
+                    .map(|value| PART_BYTES + value.as_ref().map_or(0, Bytes::len))
+                    .sum(),
+                Self::Numbers(numbers) => PART_BYTES * numbers.len(),
+                Self::Fingerprints(prints) => PART_BYTES * prints.len(),
+                Self::Many(replies) => replies
+                    .iter()
+                    .map(|reply| reply.as_ref().map_or(PART_BYTES, Self::weight_bytes))
+                    .sum(),
+                _ => 0,
+            }
+    }
 }

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod command;
 pub mod db_txt;
+pub mod edit;
 pub mod entry;
 pub mod history;
 pub mod id;

@@ -21,6 +21,9 @@ pub const BATCH_MAX_BYTES: usize = 2 * (VALUE_MAX_BYTES + KEY_MAX_BYTES) + (64 <
 pub const CONTROL_FRAME_MAX_BYTES: usize = 4 << 20;
 /// Keys in one request that names several.
 pub const KEYS_PER_REQUEST_MAX: usize = 65_536;
+/// Keys and values that one command may write, and bytes that it may answer: several keys together
+/// come to no more than one may.
+pub const COMMAND_MAX_BYTES: usize = VALUE_MAX_BYTES + KEY_MAX_BYTES;
 /// Numbers that a session may have above its floor.
 pub const SESSION_WINDOW: u64 = 1024;
 /// Sessions that a shard keeps; a further one is refused.

@@ -79,6 +79,21 @@ pub enum Refusal {
     /// The sum does not fit. Nothing was done.
     #[error("the sum does not fit in 64 bits")]
     Overflow,
+    /// The value is no decimal number to add to. Nothing was done.
+    #[error("the value is not a decimal number")]
+    NotADecimal,
+    /// The sum is too large or has too many digits to be kept exactly. Nothing was done.
+    #[error("the sum has too many digits")]
+    DecimalOverflow,
+    /// There is no such key. Nothing was done.
+    #[error("there is no such key")]
+    NoSuchKey,
+    /// What the command writes or answers is too large. Nothing was done.
+    #[error("the command comes to more than {max} bytes at once")]
+    TooLarge {
+        /// The limit.
+        max: u64,
+    },
     /// The key is too long. Nothing was done.
     #[error("the key has {bytes} bytes; at most {max} are allowed")]
     KeyTooLong {
@@ -142,6 +157,10 @@ impl Refusal {
             | Self::TooManySessions { .. }
             | Self::NotANumber
             | Self::Overflow
+            | Self::NotADecimal
+            | Self::DecimalOverflow
+            | Self::NoSuchKey
+            | Self::TooLarge { .. }
             | Self::KeyTooLong { .. }
             | Self::ValueTooLong { .. }
             | Self::TooManyKeys { .. }

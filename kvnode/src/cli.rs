@@ -37,6 +37,15 @@ pub(crate) struct Arguments {
     #[arg(long, env = "KVNODE_ADVERTISE", value_name = "ADDR")]
     pub(crate) advertise: Option<Address>,
 
+    /// Where to listen for Redis clients; port 0 takes a free one [default: nowhere]
+    #[arg(long, env = "KVNODE_REDIS_LISTEN", value_name = "ADDR")]
+    pub(crate) redis_listen: Option<Address>,
+
+    /// Where Redis clients reach this node [default: where it listens for them]
+    #[arg(long, env = "KVNODE_REDIS_ADVERTISE", value_name = "ADDR")]
+    #[arg(requires = "redis_listen")]
+    pub(crate) redis_advertise: Option<Address>,
+
     /// The folder of this node's data
     #[arg(long, env = "KVNODE_DATA_DIR", value_name = "DIR", required = true)]
     pub(crate) data_dir: PathBuf,

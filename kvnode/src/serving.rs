@@ -9,6 +9,7 @@
 //! | `event_inputs` | what other threads tell, as inputs |
 //! | `listener` | takes connections, and finds who serves the caller |
 //! | `client_connection`, `client_output`, `client_requests` | clients |
+//! | `redis_connection`, `redis_client`, `redis_requests`, `redis_host` | Redis clients |
 //! | `dumps`, `digests` | what clients ask for that takes its time |
 //! | `follower_link`, `follower_output`, `follower_links` | connections that a primary opens |
 //! | `primary_links` | connections that a primary opened to us |
@@ -31,6 +32,10 @@ mod listener;
 mod outbox;
 mod piece;
 mod primary_links;
+mod redis_client;
+mod redis_connection;
+mod redis_host;
+mod redis_requests;
 mod report;
 mod shard;
 mod slab;
@@ -56,6 +61,15 @@ pub(crate) use self::shard::{Remains, Setup};
 /// Events that one turn takes.
 const EVENTS_PER_TURN: usize = 1024;
 
+/// Where a node listens.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    /// For clients and other nodes.
+    pub(crate) main: TcpListener,
+    /// For Redis clients, if it takes any.
+    pub(crate) redis: Option<TcpListener>,
+}
+
 /// Why the serving thread ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -80,6 +94,8 @@ pub(crate) struct Serving {
     /// It is to wake up earlier than that.
     wakes_earlier: Notify,
     connections: Cell<u64>,
+    /// What Redis clients sent of large requests that are not whole yet.
+    partial_bytes: Cell<u64>,
 }
 
 impl Serving {
@@ -91,17 +107,21 @@ impl Serving {
             sleeps_until: Cell::new(Monotonic::ZERO),
             wakes_earlier: Notify::new(),
             connections: Cell::new(0),
+            partial_bytes: Cell::new(0),
         })
     }
 
     /// Serves until `stop` is done. Its tasks live on the `LocalSet` that this runs on.
     pub(crate) async fn run(
         self: &Rc<Self>,
-        listener: TcpListener,
+        listeners: Listeners,
         events: &mut Events,
         stop: impl Future<Output = ()>,
     ) -> Ended {
-        tokio::task::spawn_local(listener::listen(Rc::clone(self), listener));
+        tokio::task::spawn_local(listener::listen(Rc::clone(self), listeners.main));
+        if let Some(redis) = listeners.redis {
+            tokio::task::spawn_local(redis_connection::listen(Rc::clone(self), redis));
+        }
         let mut stop = std::pin::pin!(stop);
         let mut taken = Vec::new();
         self.turn(|_, _| {});

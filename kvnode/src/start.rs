@@ -31,7 +31,7 @@ use crate::coordinator_link::{CoordinatorLink, LinkOptions, standing};
 use crate::data_threads::DataThreads;
 use crate::events::{Event, Events, Mailbox, mailbox};
 use crate::pulse::Pulse;
-use crate::serving::{Ended, Remains, Serving, Setup};
+use crate::serving::{Ended, Listeners, Remains, Serving, Setup};
 
 /// Messages to the coordinator that wait for its link. The core has a few under way.
 const OUTGOING_MESSAGES: usize = 64;
@@ -44,9 +44,13 @@ pub(crate) enum NodeError {
     Listen(#[from] ListenError),
     /// Nobody could reach it.
     #[error(
-        "--listen {address} is no address that others can reach; say with --advertise which one is"
+        "--{listen} {address} is no address that others can reach; say with --{advertise} which one is"
     )]
     NoAdvertisedAddress {
+        /// The flag that says where it listens.
+        listen: &'static str,
+        /// The flag that would say where it is reached.
+        advertise: &'static str,
         /// Where it listens.
         address: SocketAddr,
     },
@@ -97,8 +101,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     raise_open_files();
     // A port that is taken is said at once, and not after the data was read. Nobody connects to a
     // node that is not ready yet: the port is given back in between.
-    let probe = runtime.block_on(listen(&arguments.listen))?;
-    advertised(arguments, probe.local_addr()?)?;
+    let probe = runtime.block_on(open_doors(arguments))?;
+    advertised(arguments, &Bound::of(&probe)?)?;
     drop(probe);
     let opened = open(arguments)?;
     serve(&runtime, arguments, opened)
@@ -167,9 +171,10 @@ struct Running {
 
 fn serve(runtime: &Runtime, arguments: &Arguments, opened: Opened) -> Result<(), NodeError> {
     let tasks = LocalSet::new();
-    let (listener, mut terminate, mut interrupt) =
+    let (listeners, mut terminate, mut interrupt) =
         runtime.block_on(async { prepare(arguments).await })?;
-    let mut running = start_threads(arguments, opened, listener.local_addr()?)?;
+    let bound = Bound::of(&listeners)?;
+    let mut running = start_threads(arguments, opened, &bound)?;
     let ended = runtime.block_on(tasks.run_until(async {
         let stop = async {
             tokio::select! {
@@ -179,7 +184,7 @@ fn serve(runtime: &Runtime, arguments: &Arguments, opened: Opened) -> Result<(),
         };
         running
             .serving
-            .run(listener, &mut running.events, stop)
+            .run(listeners, &mut running.events, stop)
             .await
     }));
     // Every connection closes with its task.
@@ -191,20 +196,52 @@ fn serve(runtime: &Runtime, arguments: &Arguments, opened: Opened) -> Result<(),
     }
 }
 
-async fn prepare(arguments: &Arguments) -> Result<(TcpListener, Signal, Signal), NodeError> {
-    let listener = listen(&arguments.listen).await?;
+/// Where the node really listens.
+struct Bound {
+    main: SocketAddr,
+    redis: Option<SocketAddr>,
+}
+
+impl Bound {
+    fn of(listeners: &Listeners) -> io::Result<Self> {
+        let redis = listeners.redis.as_ref();
+        Ok(Self {
+            main: listeners.main.local_addr()?,
+            redis: redis.map(TcpListener::local_addr).transpose()?,
+        })
+    }
+
+    fn log(&self) {
+        tracing::info!(address = %self.main, "listening");
+        if let Some(redis) = self.redis {
+            tracing::info!(address = %redis, "serving Redis clients");
+        }
+    }
+}
+
+async fn open_doors(arguments: &Arguments) -> Result<Listeners, ListenError> {
+    let main = listen(&arguments.listen).await?;
+    let redis = match &arguments.redis_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    Ok(Listeners { main, redis })
+}
+
+async fn prepare(arguments: &Arguments) -> Result<(Listeners, Signal, Signal), NodeError> {
+    let listeners = open_doors(arguments).await?;
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
-    Ok((listener, terminate, interrupt))
+    Ok((listeners, terminate, interrupt))
 }
 
 fn start_threads(
     arguments: &Arguments,
     opened: Opened,
-    bound: SocketAddr,
+    bound: &Bound,
 ) -> Result<Running, NodeError> {
-    let address = advertised(arguments, bound)?;
-    tracing::info!(address = %bound, "listening");
+    let addresses = advertised(arguments, bound)?;
+    bound.log();
     let fsync = FsyncMode::from(arguments.fsync);
     let Opened {
         dir,
@@ -232,7 +269,7 @@ fn start_threads(
     let (outgoing, to_send) = mpsc::channel(OUTGOING_MESSAGES);
     let imported = data_set.imported;
     let report = newest_report.borrow().clone();
-    let registration = registration(arguments, identity, address, &report, imported);
+    let registration = registration(arguments, identity, addresses, &report, imported);
     let link = CoordinatorLink::spawn(LinkOptions {
         coordinators: arguments.coordinator.clone(),
         registration,
@@ -244,6 +281,7 @@ fn start_threads(
     })?;
     let serving = Serving::new(Setup {
         replica,
+        redis_port: bound.redis.map_or(0, |redis| redis.port()),
         identity,
         unfit,
         dir,
@@ -282,12 +320,38 @@ fn spawn_meta(meta: Meta, mailbox: &Mailbox) -> io::Result<MetaThread> {
     MetaThread::spawn(meta, move |event| events.post(Event::Meta(event)))
 }
 
-fn advertised(arguments: &Arguments, bound: SocketAddr) -> Result<Address, NodeError> {
-    match &arguments.advertise {
+/// Where others reach the node.
+struct Advertised {
+    main: Address,
+    redis: Option<Address>,
+}
+
+fn advertised(arguments: &Arguments, bound: &Bound) -> Result<Advertised, NodeError> {
+    let main = reachable(
+        arguments.advertise.as_ref(),
+        bound.main,
+        ["listen", "advertise"],
+    )?;
+    let flags = ["redis-listen", "redis-advertise"];
+    let redis = bound
+        .redis
+        .map(|redis| reachable(arguments.redis_advertise.as_ref(), redis, flags))
+        .transpose()?;
+    Ok(Advertised { main, redis })
+}
+
+fn reachable(
+    said: Option<&Address>,
+    bound: SocketAddr,
+    [listen, advertise]: [&'static str; 2],
+) -> Result<Address, NodeError> {
+    match said {
         Some(address) => Ok(address.clone()),
-        None if bound.ip().is_unspecified() => {
-            Err(NodeError::NoAdvertisedAddress { address: bound })
-        }
+        None if bound.ip().is_unspecified() => Err(NodeError::NoAdvertisedAddress {
+            listen,
+            advertise,
+            address: bound,
+        }),
         None => Ok(Address(bound.to_string())),
     }
 }
@@ -295,7 +359,7 @@ fn advertised(arguments: &Arguments, bound: SocketAddr) -> Result<Address, NodeE
 fn registration(
     arguments: &Arguments,
     identity: Identity,
-    address: Address,
+    addresses: Advertised,
     report: &NodeReport,
     imported: Option<DataSummary>,
 ) -> Registration {
@@ -305,9 +369,9 @@ fn registration(
         name: arguments
             .name
             .clone()
-            .unwrap_or_else(|| address.to_string()),
-        address,
-        redis_address: None,
+            .unwrap_or_else(|| addresses.main.to_string()),
+        address: addresses.main,
+        redis_address: addresses.redis,
         fsync: identity.fsync,
         standing: standing(report, imported),
     }

@@ -21,6 +21,12 @@ pub fn monotonic() -> Monotonic {
     Monotonic(nanos(ClockId::Boottime))
 }
 
+/// The wall clock in microseconds since 1970, for people and labels.
+#[must_use]
+pub fn unix_micros() -> u64 {
+    nanos(ClockId::Realtime) / 1000
+}
+
 fn nanos(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     // Both are positive on every machine whose wall clock is past 1970.

@@ -169,7 +169,7 @@ async fn open(
         cause,
     };
     let stream = TcpStream::connect(&address.0).await.map_err(unreachable)?;
-    socket::prepare(&stream).map_err(unreachable)?;
+    socket::prepare_socket(&stream).map_err(unreachable)?;
     let peer = stream.peer_addr().map_err(unreachable)?;
     let mut connection = Connection::new(stream, peer, BytesMut::new(), HELLO_FRAME_MAX_BYTES);
     connection.send(hello).await.map_err(foreign)?;
@@ -201,7 +201,7 @@ async fn take(
     stream: TcpStream,
     decide: impl FnOnce(&Hello) -> Result<(Accepted, Limits), HelloRefusal>,
 ) -> Result<(Connection, Hello), AcceptError> {
-    let prepared = socket::prepare(&stream).and_then(|()| stream.peer_addr());
+    let prepared = socket::prepare_socket(&stream).and_then(|()| stream.peer_addr());
     let peer = prepared.map_err(LinkError::Io)?;
     let mut connection = Connection::new(stream, peer, BytesMut::new(), HELLO_FRAME_MAX_BYTES);
     let hello = match connection.receive::<Hello>().await {

@@ -12,4 +12,4 @@ mod socket;
 pub use connection::{Connection, FrameReceiver, FrameSender, LinkError};
 pub use frame::{encode_frame, take_frame};
 pub use handshake::{AcceptError, Accepted, DialError, Limits, accept, dial};
-pub use socket::{ListenError, listen};
+pub use socket::{ListenError, listen, prepare_socket};

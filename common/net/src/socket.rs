@@ -49,8 +49,11 @@ pub async fn listen(address: &Address) -> Result<TcpListener, ListenError> {
         })
 }
 
-/// Small messages go at once, and a dead other side is noticed.
-pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
+/// Prepares the socket of a connection: small messages go at once, and a dead other side is noticed.
+///
+/// # Errors
+/// When the socket is closed already.
+pub fn prepare_socket(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(

@@ -52,6 +52,10 @@ pub(crate) fn decide(refusal: &Refusal, protection: Protection, uncertain: bool)
         | Refusal::TooManySessions { .. }
         | Refusal::NotANumber
         | Refusal::Overflow
+        | Refusal::NotADecimal
+        | Refusal::DecimalOverflow
+        | Refusal::NoSuchKey
+        | Refusal::TooLarge { .. }
         | Refusal::NotFound { .. }
         | Refusal::NotAllowed { .. } => {
             if uncertain {

@@ -181,10 +181,9 @@ impl World {
 
     /// The attempts at commands on keys that change something.
     pub(crate) fn write_attempts(&self) -> Vec<Attempt> {
-        let writes = self
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.command.is_write() && !attempt.command.keys().is_empty());
+        let writes = self.attempts.iter().filter(|attempt| {
+            attempt.command.is_write() && attempt.command.keys().next().is_some()
+        });
         writes.cloned().collect()
     }
 

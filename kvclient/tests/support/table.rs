@@ -86,6 +86,10 @@ impl Table {
                 Reply::Done
             }
             Command::Mark => Reply::Marked(self.next_position()),
+            command => {
+                let why = format!("this table does not know '{}'", command.name());
+                return Err(Refusal::NotAllowed { why });
+            }
         })
     }
 
@@ -105,6 +109,7 @@ impl Table {
             PutCondition::IfAbsent => value.is_none(),
             PutCondition::IfPresent => value.is_some(),
             PutCondition::IfEquals(expected) => value == Some(expected),
+            PutCondition::IfDiffers(other) => value != Some(other),
         }
     }
 

@@ -30,6 +30,7 @@ use kv_common::message::client::MarkDigest;
 use kv_common::time::UnixMs;
 
 pub use execute::{Execution, execute, expire_due};
+pub use glob::Glob;
 pub use overlay::Overlay;
 pub use sessions::{LookUp, SessionDecodeError, Sessions};
 
@@ -134,6 +135,12 @@ impl State {
     #[must_use]
     pub fn keys(&self) -> u64 {
         self.table.keys()
+    }
+
+    /// How many keys are going to go by themselves.
+    #[must_use]
+    pub fn expiring_keys(&self) -> u64 {
+        self.table.expiry().count()
     }
 
     /// A digest of all keys, values and expiries that does not depend on their order.

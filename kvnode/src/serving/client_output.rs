@@ -13,6 +13,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use super::outbox::Outbox;
+use super::redis_client::RedisExchange;
 
 /// Encoded bytes beyond which a reply waits, and no request is read.
 const BUFFER_TARGET_BYTES: usize = 1 << 20;
@@ -36,6 +37,8 @@ pub(super) enum Exchange {
         /// The client's number for it.
         id: u64,
     },
+    /// A command of a Redis client.
+    Redis(RedisExchange),
 }
 
 /// What goes to one client.

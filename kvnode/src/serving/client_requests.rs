@@ -60,6 +60,7 @@ impl Shard {
     ) {
         match &exchange {
             Exchange::Command { output, .. } | Exchange::Export { output, .. } => output.begins(),
+            Exchange::Redis(_) => {}
         }
         let client = ClientToken(self.exchanges.insert(exchange));
         let described = tracing::enabled!(Level::DEBUG).then(|| describe(&command));
@@ -97,7 +98,7 @@ impl Shard {
 
 /// The name of a command and its first key, for people.
 fn describe(command: &Command) -> (&'static str, String) {
-    let key = command.keys().first().map_or_else(String::new, |key| {
+    let key = command.keys().next().map_or_else(String::new, |key| {
         let shown = &key[..key.len().min(LOGGED_KEY_BYTES)];
         shown.escape_ascii().to_string()
     });

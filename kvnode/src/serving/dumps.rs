@@ -12,12 +12,15 @@ use kv_common::id::Seq;
 use kv_common::message::client::{DumpSummary, NodeToClient};
 use kv_common::message::control::HeldRole;
 use kv_common::refusal::Refusal;
-use kv_common::time::{Monotonic, Now};
+use kv_common::time::{Monotonic, Now, UnixMs};
+use kv_daemon::clock;
+use kv_resp::Value;
 use kvnode_storage::{DumpError, Export, QueueError};
 
 use crate::cli::DumpInterval;
 
 use super::client_output::ClientOutput;
+use super::redis_client::RedisClient;
 use super::shard::Shard;
 
 /// One part of an export.
@@ -33,32 +36,52 @@ pub(super) struct Dumps {
     dumped: Seq,
     last_token: u64,
     under_way: BTreeMap<u64, Asked>,
+    /// When `db.txt` was written last.
+    saved_at: UnixMs,
 }
 
 /// Who asked for a dump or an export.
 #[derive(Debug)]
 enum Asked {
-    ByInterval { at: Seq },
-    ByClient { output: Rc<ClientOutput>, id: u64 },
+    Interval {
+        at: Seq,
+    },
+    Client {
+        output: Rc<ClientOutput>,
+        id: u64,
+    },
+    /// Nobody waits if there is none.
+    Redis(Option<(Rc<RedisClient>, u64)>),
 }
 
 impl Dumps {
-    pub(super) fn new(path: PathBuf, interval: DumpInterval, now: Monotonic, dumped: Seq) -> Self {
+    pub(super) fn new(path: PathBuf, interval: DumpInterval, now: Now, dumped: Seq) -> Self {
         let mut dumps = Self {
             path,
             interval,
-            next_due: now,
+            next_due: now.monotonic,
             dumped,
             last_token: 0,
             under_way: BTreeMap::new(),
+            saved_at: now.unix,
         };
-        dumps.plan_next(now);
+        dumps.plan_next(now.monotonic);
         dumps
     }
 
     /// When the next dump by interval is due.
     pub(super) fn next_due(&self) -> Monotonic {
         self.next_due
+    }
+
+    /// When `db.txt` was written last, or this run began.
+    pub(super) fn saved_at(&self) -> UnixMs {
+        self.saved_at
+    }
+
+    /// Whether it is being written.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.under_way.is_empty()
     }
 
     fn plan_next(&mut self, now: Monotonic) {
@@ -83,12 +106,12 @@ impl Shard {
         }
         self.dumps.plan_next(now.monotonic);
         let at = self.replica.applied().seq;
-        let by_interval = |asked: &Asked| matches!(asked, Asked::ByInterval { .. });
+        let by_interval = |asked: &Asked| matches!(asked, Asked::Interval { .. });
         let is_under_way = self.dumps.under_way.values().any(by_interval);
         if at == self.dumps.dumped || is_under_way || self.why_no_dump().is_some() {
             return;
         }
-        let token = self.dumps.begin(Asked::ByInterval { at });
+        let token = self.dumps.begin(Asked::Interval { at });
         let path = self.dumps.path.clone();
         if let Err(error) = self.storage.checkpoint.dump(token, at, path) {
             self.dumps.under_way.remove(&token);
@@ -101,7 +124,7 @@ impl Shard {
             Some(why) => Err(Refusal::NotAllowed { why }),
             None => {
                 let output = Rc::clone(output);
-                let token = self.dumps.begin(Asked::ByClient { output, id });
+                let token = self.dumps.begin(Asked::Client { output, id });
                 let path = self.dumps.path.clone();
                 let at = self.replica.applied().seq;
                 let taken = self.storage.checkpoint.dump(token, at, path);
@@ -117,6 +140,21 @@ impl Shard {
         }
     }
 
+    /// Writes `db.txt` for a Redis client, who is answered when it is written if it waits.
+    pub(super) fn dump_for_redis(
+        &mut self,
+        waits: Option<(Rc<RedisClient>, u64)>,
+    ) -> Result<(), Refusal> {
+        if let Some(why) = self.why_no_dump() {
+            return Err(Refusal::NotAllowed { why });
+        }
+        let token = self.dumps.begin(Asked::Redis(waits));
+        let path = self.dumps.path.clone();
+        let at = self.replica.applied().seq;
+        let taken = self.storage.checkpoint.dump(token, at, path);
+        self.forget_unless_taken(token, taken)
+    }
+
     /// The core has answered the read that an export begins with.
     pub(super) fn export_allowed(
         &mut self,
@@ -127,7 +165,7 @@ impl Shard {
         let begun = result.and_then(|_| {
             let at = self.replica.applied().seq;
             let output = Rc::clone(&output);
-            let token = self.dumps.begin(Asked::ByClient { output, id });
+            let token = self.dumps.begin(Asked::Client { output, id });
             let near = self.dumps.path.clone();
             let taken = self.storage.checkpoint.export(token, at, near);
             self.forget_unless_taken(token, taken)
@@ -176,22 +214,30 @@ impl Shard {
                     position = %summary.at,
                     "wrote the key space as text"
                 );
+                self.dumps.saved_at = clock::now().unix;
             }
             Err(error) => tracing::warn!(%error, "db.txt is not written"),
         }
         match self.dumps.under_way.remove(&token) {
-            Some(Asked::ByInterval { at }) if outcome.is_ok() => self.dumps.dumped = at,
-            Some(Asked::ByClient { output, id }) => {
+            Some(Asked::Interval { at }) if outcome.is_ok() => self.dumps.dumped = at,
+            Some(Asked::Client { output, id }) => {
                 output.ends();
                 let result = outcome.map_err(|error| refusal(&error));
                 self.send_client(&output, NodeToClient::Dumped { id, result });
             }
-            Some(Asked::ByInterval { .. }) | None => {}
+            Some(Asked::Redis(Some((client, slot)))) => {
+                let value = match outcome {
+                    Ok(_) => Value::OK,
+                    Err(error) => Value::error(format!("ERR {error}")),
+                };
+                self.put_redis(&client, slot, value);
+            }
+            Some(Asked::Interval { .. } | Asked::Redis(None)) | None => {}
         }
     }
 
     pub(super) fn exported(&mut self, token: u64, outcome: Result<Export, DumpError>) {
-        let Some(Asked::ByClient { output, id }) = self.dumps.under_way.remove(&token) else {
+        let Some(Asked::Client { output, id }) = self.dumps.under_way.remove(&token) else {
             return;
         };
         match outcome {

@@ -55,6 +55,13 @@ impl Outbox {
         }
     }
 
+    /// Puts bytes behind what waits.
+    pub(super) fn put_with(&self, write: impl FnOnce(&mut BytesMut)) {
+        if !self.is_closed() {
+            write(&mut self.buffer.borrow_mut());
+        }
+    }
+
     pub(super) fn buffered_bytes(&self) -> usize {
         self.buffer.borrow().len()
     }

@@ -32,6 +32,7 @@ use super::dumps::Dumps;
 use super::fetches::Fetches;
 use super::follower_links::FollowerLinks;
 use super::primary_links::PrimaryLinks;
+use super::redis_requests::RedisClients;
 use super::report::Publisher;
 use super::slab::Slab;
 
@@ -39,6 +40,8 @@ use super::slab::Slab;
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) replica: Replica,
+    /// The port of the Redis door; 0: there is none.
+    pub(crate) redis_port: u16,
     pub(crate) identity: Identity,
     /// Whether the data must not be written out as `db.txt`: it is not what the node stands for.
     pub(crate) unfit: bool,
@@ -98,6 +101,10 @@ pub(super) struct Shard {
     pub(super) identity: Identity,
     pub(super) exchanges: Slab<Exchange>,
     pub(super) touched_clients: Vec<Rc<ClientOutput>>,
+    pub(super) redis: RedisClients,
+    /// The port of the Redis door; 0: there is none.
+    pub(super) redis_port: u16,
+    pub(super) started_at: Monotonic,
     pub(super) followers: FollowerLinks,
     pub(super) primaries: PrimaryLinks,
     pub(super) storage: Storage,
@@ -115,24 +122,30 @@ pub(super) struct Shard {
     outgoing: mpsc::Sender<NodeToCoordinator>,
     effects: Vec<Effect>,
     applied: Seq,
+    /// The role at the end of the last turn.
+    role: HeldRole,
     last_link: u64,
 }
 
 impl Shard {
     pub(super) fn new(setup: Setup, serving: Weak<Serving>) -> Self {
-        let now = clock::monotonic();
+        let now = clock::now();
         let applied = setup.replica.applied().seq;
         Self {
             identity: setup.identity,
             exchanges: Slab::new(),
             touched_clients: Vec::new(),
+            redis: RedisClients::default(),
+            redis_port: setup.redis_port,
+            started_at: now.monotonic,
+            role: setup.replica.role(),
             followers: FollowerLinks::default(),
             primaries: PrimaryLinks::default(),
             dumps: Dumps::new(setup.db_txt, setup.dump_interval, now, applied),
             digests: DigestWaits::default(),
             served_copies: ServedCopies::default(),
             fetches: Fetches::new(setup.dir, setup.storage_options, setup.mailbox),
-            publisher: Publisher::new(setup.reports, Arc::clone(&setup.pulse), now),
+            publisher: Publisher::new(setup.reports, Arc::clone(&setup.pulse), now.monotonic),
             stored_cluster: setup.pulse.cluster(),
             pulse: setup.pulse,
             hopeless: None,
@@ -199,7 +212,6 @@ impl Shard {
 
     /// Carries out what follows from the turn's inputs, and writes every socket that got something.
     pub(super) fn end_turn(&mut self, now: Now) {
-        let role_before = self.replica.role();
         loop {
             while let Some(effect) = self.replica.poll_effect() {
                 self.effects.push(effect);
@@ -221,13 +233,22 @@ impl Shard {
             self.storage.checkpoint.applied(applied);
             self.digests_applied();
         }
+        let role = self.replica.role();
+        let role_changed = role != self.role;
+        if role_changed
+            && matches!(self.role, HeldRole::Primary { .. })
+            && !self.replica.serves_copies()
+        {
+            self.redis.close_for_role_change();
+        }
+        self.role = role;
         for output in self.touched_clients.drain(..) {
             output.flush();
         }
+        self.redis.flush();
         self.followers.flush();
         self.primaries.flush();
         self.pulse.turn(now.monotonic);
-        let role_changed = self.replica.role() != role_before;
         self.publisher
             .publish(now, &self.replica, &self.storage.log, role_changed);
     }
@@ -292,6 +313,7 @@ impl Shard {
         match self.exchanges.remove(client.0) {
             Some(Exchange::Command { output, id }) => self.reply_to_command(&output, id, result),
             Some(Exchange::Export { output, id }) => self.export_allowed(output, id, result),
+            Some(Exchange::Redis(exchange)) => self.reply_to_redis(exchange, result),
             None => tracing::error!("the core answered the same request twice"),
         }
     }

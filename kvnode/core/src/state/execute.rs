@@ -8,21 +8,27 @@
 //! changes, even those of a command that only reads. The caller logs them and answers when they
 //! are committed.
 
+mod bits;
+mod decimal;
+mod edits;
 mod keyspace;
 mod numbers;
+mod run;
 mod times;
+mod transaction;
 mod values;
 
-use bytes::Bytes;
 use kv_common::command::{Command, Reply};
+use kv_common::edit::ExpiryCondition;
 use kv_common::entry::Change;
 use kv_common::id::Seq;
 use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
 
 use super::State;
-use super::overlay::{Meeting, Overlay, PendingValue};
-use super::record::Record;
+use super::overlay::{Meeting, Overlay};
+
+use self::run::Run;
 
 /// What executing a command came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,37 +57,55 @@ pub fn execute(
 ) -> Result<Execution, Refusal> {
     command.check_limits()?;
     let mut run = Run::new(state, overlay, unix);
-    let reply = match command {
-        Command::Get { key } => run.get(key),
-        Command::Put {
-            key,
-            value,
-            expiry,
-            condition,
-        } => run.put(key, value, *expiry, condition),
-        Command::Delete { keys } => run.delete(keys),
-        Command::Exists { keys } => run.exists(keys),
-        Command::Incr { key, by } => run.incr(key, *by)?,
-        Command::Ttl { key } => run.ttl(key),
-        Command::Expire { key, expiry } => run.expire(key, *expiry),
-        Command::Persist { key } => run.persist(key),
-        Command::Scan {
-            cursor,
-            limit,
-            pattern,
-        } => run.scan(*cursor, *limit, pattern.as_deref())?,
-        Command::CountKeys => run.count_keys(),
-        Command::Clear => run.clear(),
-        Command::OpenSession | Command::EndSession { .. } | Command::Mark => {
-            let why = format!("'{}' changes no keys", command.name());
-            return Err(Refusal::NotAllowed { why });
-        }
-    };
-    Ok(Execution {
-        changes: run.changes,
-        reply,
-        waits_for: run.waits_for,
-    })
+    let reply = run.execute(command)?;
+    run.check_size(&reply)?;
+    Ok(run.into_execution(reply))
+}
+
+impl Run<'_> {
+    fn execute(&mut self, command: &Command) -> Result<Reply, Refusal> {
+        Ok(match command {
+            Command::Get { key } => self.get(key),
+            Command::GetMany { keys } => self.get_many(keys)?,
+            Command::Put {
+                key,
+                value,
+                expiry,
+                condition,
+            } => self.put(key, value, *expiry, condition),
+            Command::PutMany { pairs, if_absent } => self.put_many(pairs, *if_absent),
+            Command::Delete { keys } => self.delete(keys),
+            Command::Exists { keys } => self.exists(keys),
+            Command::Incr { key, by } => self.incr(key, *by)?,
+            Command::Edit { key, edit } => self.edit(key, edit)?,
+            Command::Copy {
+                from,
+                to,
+                replaces,
+                moves,
+            } => self.copy(from, to, *replaces, *moves)?,
+            Command::CombineBits { operator, to, from } => self.combine_bits(*operator, to, from),
+            Command::Ttl { key } => self.ttl(key),
+            Command::ExpiresAt { key } => self.expires_at(key),
+            Command::Expire { key, expiry } => self.expire(key, *expiry, ExpiryCondition::Always),
+            Command::Persist { key } => self.persist(key),
+            Command::Scan {
+                cursor,
+                limit,
+                pattern,
+            } => self.scan(*cursor, *limit, pattern.as_deref())?,
+            Command::Keys { pattern } => self.keys(pattern)?,
+            Command::AnyKey { cursor } => self.any_key(*cursor),
+            Command::CountKeys => self.count_keys(),
+            Command::Clear => self.clear(),
+            Command::Fingerprints { keys } => self.fingerprints(keys),
+            Command::Transaction { guards, commands } => self.transaction(guards, commands)?,
+            Command::OpenSession | Command::EndSession { .. } | Command::Mark => {
+                let why = format!("'{}' changes no keys", command.name());
+                return Err(Refusal::NotAllowed { why });
+            }
+        })
+    }
 }
 
 /// The deletions of up to `limit` keys whose time has come. Keys with pending changes are left
@@ -99,85 +123,4 @@ pub fn expire_due(state: &State, overlay: &Overlay, unix: UnixMs, limit: usize) 
             expires_at,
         })
         .collect()
-}
-
-/// One execution under way.
-struct Run<'a> {
-    state: &'a State,
-    overlay: &'a Overlay,
-    clock: UnixMs,
-    changes: Vec<Change>,
-    waits_for: Option<Seq>,
-}
-
-/// A value that a command found.
-#[derive(Clone, Copy)]
-enum Found<'a> {
-    Pending(&'a PendingValue),
-    Applied(&'a Record),
-}
-
-impl<'a> Run<'a> {
-    fn new(state: &'a State, overlay: &'a Overlay, unix: UnixMs) -> Self {
-        Self {
-            state,
-            overlay,
-            clock: state.clock(unix),
-            changes: Vec::new(),
-            waits_for: None,
-        }
-    }
-
-    /// The newest state of a key. Notes what the reply must wait for, and the key's deletion if
-    /// its time has come.
-    fn find(&mut self, key: &Bytes) -> Option<Found<'a>> {
-        let found = match self.overlay.meet(key) {
-            Meeting::Untouched => Found::Applied(self.state.table.get(key)?),
-            Meeting::Value(seq, value) => {
-                self.wait_for(seq);
-                Found::Pending(value)
-            }
-            Meeting::Absent(seq) => {
-                self.wait_for(seq);
-                return None;
-            }
-        };
-        match found.expires_at() {
-            Some(at) if at <= self.clock => {
-                self.changes.push(Change::Expire {
-                    key: key.clone(),
-                    expires_at: at,
-                });
-                None
-            }
-            _ => Some(found),
-        }
-    }
-
-    fn wait_for(&mut self, seq: Seq) {
-        self.waits_for = self.waits_for.max(Some(seq));
-    }
-}
-
-impl Found<'_> {
-    fn expires_at(&self) -> Option<UnixMs> {
-        match self {
-            Self::Pending(pending) => pending.expires_at,
-            Self::Applied(record) => record.expires_at(),
-        }
-    }
-
-    fn value(&self) -> &[u8] {
-        match self {
-            Self::Pending(pending) => &pending.value,
-            Self::Applied(record) => record.value(),
-        }
-    }
-
-    fn value_bytes(&self) -> Bytes {
-        match self {
-            Self::Pending(pending) => pending.value.clone(),
-            Self::Applied(record) => record.value_bytes(),
-        }
-    }
 }

@@ -53,6 +53,11 @@ impl ExpiryIndex {
         !self.retired.is_empty()
     }
 
+    /// How many keys have an expiry.
+    pub(crate) fn count(&self) -> u64 {
+        self.by_time.len() as u64
+    }
+
     /// Keys whose time is at or before `clock`, the earliest first.
     pub(crate) fn due(&self, clock: UnixMs) -> impl Iterator<Item = (&Bytes, UnixMs)> {
         self.by_time

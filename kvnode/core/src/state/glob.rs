@@ -11,7 +11,7 @@ const PATTERN_MAX_BYTES: usize = 1024;
 
 /// A pattern, read once for many keys.
 #[derive(Debug)]
-pub(crate) struct Glob {
+pub struct Glob {
     tokens: Vec<Token>,
 }
 
@@ -29,7 +29,10 @@ struct ByteSet([u64; 4]);
 
 impl Glob {
     /// Reads a pattern. Every byte string up to the limit is one.
-    pub(crate) fn parse(pattern: &[u8]) -> Result<Self, Refusal> {
+    ///
+    /// # Errors
+    /// When it is longer than the limit.
+    pub fn parse(pattern: &[u8]) -> Result<Self, Refusal> {
         if pattern.len() > PATTERN_MAX_BYTES {
             let why = format!(
                 "the pattern has {} bytes; at most {PATTERN_MAX_BYTES} are allowed",
@@ -60,7 +63,8 @@ impl Glob {
     ///
     /// When a byte does not fit, only the last `*` is given one byte more: an earlier one need
     /// never be tried again, for whatever it could take, the later one can take as well.
-    pub(crate) fn matches(&self, key: &[u8], steps: &mut u64) -> bool {
+    #[must_use]
+    pub fn matches(&self, key: &[u8], steps: &mut u64) -> bool {
         let (mut token_at, mut key_at) = (0, 0);
         let mut last_star = None;
         loop {

@@ -9,7 +9,7 @@ use kv_common::command::Reply;
 use kv_common::entry::Change;
 use kv_common::refusal::Refusal;
 
-use super::{Found, Run};
+use super::run::{Found, Run};
 
 impl Run<'_> {
     pub(super) fn incr(&mut self, key: &Bytes, by: i64) -> Result<Reply, Refusal> {
@@ -19,7 +19,7 @@ impl Run<'_> {
             Some(found) => parse(found.value()).ok_or(Refusal::NotANumber)?,
         };
         let sum = number.checked_add(by).ok_or(Refusal::Overflow)?;
-        self.changes.push(Change::Put {
+        self.write(Change::Put {
             key: key.clone(),
             value: Bytes::from(sum.to_string()),
             expires_at: found.as_ref().and_then(Found::expires_at),

@@ -1,16 +1,31 @@
-//! Commands on values: get, put, delete, exists.
+//! Commands on values: get, put, delete, exists, of one key or many.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kv_common::command::{Expiry, PutCondition, Reply};
 use kv_common::entry::Change;
+use kv_common::refusal::Refusal;
 
-use super::{Found, Run};
+use super::run::{Found, Run};
 
 impl<'a> Run<'a> {
     pub(super) fn get(&mut self, key: &Bytes) -> Reply {
         Reply::Value(self.find(key).map(|found| found.value_bytes()))
+    }
+
+    pub(super) fn get_many(&mut self, keys: &[Bytes]) -> Result<Reply, Refusal> {
+        let mut values: BTreeMap<&Bytes, Option<Bytes>> = BTreeMap::new();
+        let (mut listed, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+        for key in keys {
+            let value = values
+                .entry(key)
+                .or_insert_with(|| self.find(key).map(|found| found.value_bytes()));
+            bytes += value.as_ref().map_or(0, Bytes::len);
+            self.check_bytes(bytes)?;
+            listed.push(value.clone());
+        }
+        Ok(Reply::Values(listed))
     }
 
     /// Drops an earlier expiry unless a new one is given. An expiry that is already past deletes.
@@ -21,27 +36,39 @@ impl<'a> Run<'a> {
         expiry: Option<Expiry>,
         condition: &PutCondition,
     ) -> Reply {
-        let holds = match condition {
+        if !self.holds(key, condition) {
+            return Reply::ConditionFailed;
+        }
+        let expires_at = expiry.map(|expiry| self.resolve(expiry));
+        // Logged even if the key is absent, so that a retry finds its record.
+        self.write_value(key, value.clone(), expires_at);
+        Reply::Done
+    }
+
+    pub(super) fn holds(&mut self, key: &Bytes, condition: &PutCondition) -> bool {
+        match condition {
             PutCondition::Always => true,
             PutCondition::IfAbsent => self.find(key).is_none(),
             PutCondition::IfPresent => self.find(key).is_some(),
             PutCondition::IfEquals(expected) => self
                 .find(key)
                 .is_some_and(|found| found.value() == &expected[..]),
-        };
-        if !holds {
-            return Reply::ConditionFailed;
+            PutCondition::IfDiffers(other) => self
+                .find(key)
+                .is_none_or(|found| found.value() != &other[..]),
         }
-        let expires_at = expiry.map(|expiry| self.resolve(expiry));
-        if expires_at.is_some_and(|at| at <= self.clock) {
-            // Logged even if the key is absent, so that a retry finds its record.
-            self.changes.push(Change::Delete { key: key.clone() });
-        } else {
-            self.changes.push(Change::Put {
-                key: key.clone(),
-                value: value.clone(),
-                expires_at,
-            });
+    }
+
+    pub(super) fn put_many(&mut self, pairs: &[(Bytes, Bytes)], if_absent: bool) -> Reply {
+        if if_absent {
+            // Each key is looked at once, so that a deletion is logged once.
+            let keys: BTreeSet<&Bytes> = pairs.iter().map(|(key, _)| key).collect();
+            if keys.into_iter().any(|key| self.find(key).is_some()) {
+                return Reply::ConditionFailed;
+            }
+        }
+        for (key, value) in pairs {
+            self.write_value(key, value.clone(), None);
         }
         Reply::Done
     }
@@ -50,7 +77,7 @@ impl<'a> Run<'a> {
         let mut count = 0;
         for (key, found) in self.find_each(keys) {
             if found.is_some() {
-                self.changes.push(Change::Delete { key: key.clone() });
+                self.write(Change::Delete { key: key.clone() });
                 count += 1;
             }
         }

@@ -50,6 +50,9 @@ impl Model {
                     PutCondition::IfEquals(old) => {
                         self.find(key, clock).is_some_and(|(value, _)| value == old)
                     }
+                    PutCondition::IfDiffers(other) => self
+                        .find(key, clock)
+                        .is_none_or(|(value, _)| value != other),
                 };
                 if !holds {
                     return Ok(Reply::ConditionFailed);

@@ -1,0 +1,195 @@
+//! Commands on the connection.
+
+use bytes::Bytes;
+use kv_resp::{Protocol, Value, integer};
+
+use crate::call::Call;
+use crate::connection::Replies;
+use crate::fault::Fault;
+use crate::host::Role;
+use crate::plan::Plan;
+
+pub(crate) fn ping(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    match call.count() {
+        1 => Ok(Plan::Answer(Value::Status("PONG".into()))),
+        2 => Ok(Plan::Answer(Value::Bulk(call.bytes(1)?))),
+        _ => Err(Fault::arity(call.name())),
+    }
+}
+
+pub(crate) fn echo(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Value::Bulk(call.bytes(1)?)))
+}
+
+pub(crate) fn quit(_: &mut Call<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Close(Value::OK))
+}
+
+pub(crate) fn reset(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    call.state.reset();
+    Ok(Plan::Answer(Value::Status("RESET".into())))
+}
+
+pub(crate) fn select(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    match call.integer(1) {
+        Ok(0) => Ok(Plan::Answer(Value::OK)),
+        Ok(_) => Err(Fault::text("ERR DB index is out of range")),
+        Err(_) => Err(Fault::text("ERR value is not an integer or out of range")),
+    }
+}
+
+/// There are no passwords, as at a Redis whose default user has none.
+pub(crate) fn auth(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    match call.count() {
+        2 => Err(Fault::text(
+            "ERR AUTH <password> called without any password configured for the default user. Are \
+             you sure your configuration is correct?",
+        )),
+        3 => authenticate(&call.bytes(1)?).map(|()| Plan::Answer(Value::OK)),
+        _ => Err(Fault::SYNTAX),
+    }
+}
+
+fn authenticate(user: &[u8]) -> Result<(), Fault> {
+    if user == b"default" {
+        return Ok(());
+    }
+    Err(Fault::text(
+        "WRONGPASS invalid username-password pair or user is disabled.",
+    ))
+}
+
+pub(crate) fn hello(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let mut protocol = call.state.protocol;
+    if call.count() > 1 {
+        let number = integer(&call.bytes(1)?).ok_or(Fault::text(
+            "ERR Protocol version is not an integer or out of range",
+        ))?;
+        protocol = match number {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Fault::text("NOPROTO unsupported protocol version")),
+        };
+    }
+    let (mut at, mut name) = (2, None);
+    while at < call.count() {
+        let left = call.count() - at - 1;
+        match call.word(at).as_str() {
+            "AUTH" if left >= 2 => {
+                authenticate(&call.bytes(at + 1)?)?;
+                at += 3;
+            }
+            "SETNAME" if left >= 1 => {
+                name = Some(call.bytes(at + 1)?);
+                at += 2;
+            }
+            _ => {
+                let option = call.bytes(at)?;
+                let option = String::from_utf8_lossy(&option).into_owned();
+                return Err(Fault::with(format!(
+                    "ERR Syntax error in HELLO option '{option}'"
+                )));
+            }
+        }
+    }
+    if let Some(name) = name {
+        call.state.name = plain_name(name, "Client names")?;
+    }
+    call.state.protocol = protocol;
+    let facts = call.host.facts();
+    let role = match facts.role {
+        Role::Primary => "master",
+        Role::Replica { .. } => "replica",
+    };
+    let id = Value::count(call.state.info.id);
+    let pairs = [
+        ("server", Value::bulk("redis")),
+        ("version", Value::bulk(crate::info::REDIS_VERSION)),
+        ("proto", Value::Integer(protocol.number())),
+        ("id", id),
+        ("mode", Value::bulk("standalone")),
+        ("role", Value::bulk(role)),
+        ("modules", Value::Array(Vec::new())),
+    ];
+    let pairs = pairs.map(|(name, value)| (Value::bulk(name), value));
+    Ok(Plan::Answer(Value::Map(pairs.into())))
+}
+
+/// A name that breaks no line of CLIENT LIST.
+fn plain_name(name: Bytes, what: &str) -> Result<Bytes, Fault> {
+    if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        return Ok(name);
+    }
+    Err(Fault::with(format!(
+        "ERR {what} cannot contain spaces, newlines or special characters."
+    )))
+}
+
+pub(crate) fn read_replica(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    call.state.reads_replica = true;
+    Ok(Plan::Answer(Value::OK))
+}
+
+pub(crate) fn read_primary(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    call.state.reads_replica = false;
+    Ok(Plan::Answer(Value::OK))
+}
+
+pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let subcommand = call.word(1);
+    let value = match (subcommand.as_str(), call.count()) {
+        ("ID", 2) => Value::count(call.state.info.id),
+        ("GETNAME", 2) if call.state.name.is_empty() => Value::Null,
+        ("GETNAME", 2) => Value::Bulk(call.state.name.clone()),
+        ("SETNAME", 3) => {
+            call.state.name = plain_name(call.bytes(2)?, "Client names")?;
+            Value::OK
+        }
+        ("SETINFO", 4) => set_info(call)?,
+        ("INFO", 2) => Value::Text(format!("{}\n", call.state.describe(call.host.now()))),
+        ("LIST", 2) => {
+            let mut lines = call.host.clients();
+            lines.push(call.state.describe(call.host.now()));
+            Value::Text(lines.join("\n") + "\n")
+        }
+        ("NO-EVICT" | "NO-TOUCH", 3) => match call.word(2).as_str() {
+            "ON" | "OFF" => Value::OK,
+            _ => return Err(Fault::SYNTAX),
+        },
+        ("REPLY", 3) => {
+            call.state.replies = match call.word(2).as_str() {
+                "ON" => Replies::On,
+                "OFF" => Replies::Off,
+                // It is not answered itself, nor is the next request.
+                "SKIP" if call.state.replies == Replies::On => Replies::SkipNext,
+                "SKIP" => call.state.replies,
+                _ => return Err(Fault::SYNTAX),
+            };
+            Value::OK
+        }
+        ("GETREDIR", 2) => Value::Integer(-1),
+        (
+            "ID" | "GETNAME" | "SETNAME" | "SETINFO" | "INFO" | "NO-EVICT" | "NO-TOUCH" | "REPLY",
+            _,
+        ) => {
+            let name = format!("client|{}", subcommand.to_ascii_lowercase());
+            return Err(Fault::arity(&name));
+        }
+        _ => return Err(Fault::unknown_subcommand("client", &call.bytes(1)?)),
+    };
+    Ok(Plan::Answer(value))
+}
+
+fn set_info(call: &mut Call<'_>) -> Result<Value, Fault> {
+    let value = call.bytes(3)?;
+    match call.word(2).as_str() {
+        "LIB-NAME" => call.state.library_name = plain_name(value, "lib-name")?,
+        "LIB-VER" => call.state.library_version = plain_name(value, "lib-ver")?,
+        _ => {
+            let option = call.bytes(2)?;
+            let option = String::from_utf8_lossy(&option).into_owned();
+            return Err(Fault::with(format!("ERR Unrecognized option '{option}'")));
+        }
+    }
+    Ok(Value::OK)
+}

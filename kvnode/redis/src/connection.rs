@@ -1,0 +1,353 @@
+//! The state of one connection, and what it makes of a request.
+
+use bytes::Bytes;
+use kv_common::command::{Command, Reply};
+use kv_common::edit::Guard;
+use kv_common::refusal::Refusal;
+use kv_common::time::UnixMs;
+use kv_resp::{Protocol, Value};
+
+use crate::call::Call;
+use crate::fault::Fault;
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::shape::{Piece, Shape, shaped};
+use crate::table::{Flags, Spec, find};
+
+/// What queued commands may come to, with 64 bytes for each argument.
+const QUEUE_MAX_BYTES: usize = 64 << 20;
+const ARGUMENT_OVERHEAD_BYTES: usize = 64;
+
+/// What a connection is known by.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// Its number; no other connection of this run has it.
+    pub id: u64,
+    /// Where the client is.
+    pub peer: String,
+    /// Where it called.
+    pub local: String,
+    /// When it came.
+    pub since: UnixMs,
+}
+
+/// Whether replies are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    /// They are.
+    #[default]
+    On,
+    /// None until further notice.
+    Off,
+    /// Not to the next request.
+    SkipNext,
+}
+
+/// What commands may change about a connection.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) info: ConnectionInfo,
+    pub(crate) protocol: Protocol,
+    pub(crate) name: Bytes,
+    pub(crate) library_name: Bytes,
+    pub(crate) library_version: Bytes,
+    pub(crate) replies: Replies,
+    /// Whether the client takes reads of a replica.
+    pub(crate) reads_replica: bool,
+    pub(crate) last_command: &'static str,
+    pub(crate) queue: Option<Queue>,
+    pub(crate) guards: Vec<Guard>,
+}
+
+/// Commands between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    requests: Vec<(&'static Spec, Vec<Bytes>)>,
+    bytes: usize,
+    /// A request could not be queued, so none is executed.
+    is_spoilt: bool,
+}
+
+/// One Redis connection.
+#[derive(Debug)]
+pub struct Connection {
+    state: State,
+}
+
+/// A request that was looked at.
+#[derive(Debug)]
+pub struct Turn {
+    /// What it comes to.
+    pub plan: Plan,
+    /// How its reply is written.
+    pub protocol: Protocol,
+    /// Whether its reply is sent at all.
+    pub is_answered: bool,
+}
+
+impl Connection {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(info: ConnectionInfo) -> Self {
+        Self {
+            state: State::new(info),
+        }
+    }
+
+    /// The number that it is known by.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.state.info.id
+    }
+
+    /// Whether the client takes reads of a replica.
+    #[must_use]
+    pub fn reads_replica(&self) -> bool {
+        self.state.reads_replica
+    }
+
+    /// The connection in the form of CLIENT LIST.
+    #[must_use]
+    pub fn describe(&self, now: UnixMs) -> String {
+        self.state.describe(now)
+    }
+
+    /// Looks at a request, which has at least one argument.
+    pub fn request(&mut self, host: &dyn Host, arguments: &[Bytes]) -> Turn {
+        let before = self.state.replies;
+        let plan = match self.plan(host, arguments) {
+            Ok(plan) => plan,
+            Err(fault) => Plan::Answer(fault.into()),
+        };
+        let is_answered = match (before, self.state.replies) {
+            (Replies::SkipNext, Replies::SkipNext) => {
+                self.state.replies = Replies::On;
+                false
+            }
+            (_, after) => after == Replies::On,
+        };
+        Turn {
+            plan,
+            protocol: self.state.protocol,
+            is_answered,
+        }
+    }
+
+    fn plan(&mut self, host: &dyn Host, arguments: &[Bytes]) -> Result<Plan, Fault> {
+        let spec = match accepted(arguments) {
+            Ok(spec) => spec,
+            Err(fault) => {
+                self.spoil();
+                return Err(fault);
+            }
+        };
+        self.state.last_command = spec.name;
+        if let Some(queue) = &mut self.state.queue
+            && !spec.flags.has(Flags::UNQUEUED)
+        {
+            if spec.flags.has(Flags::NO_MULTI) {
+                self.spoil();
+                return Err(Fault::text("ERR Command not allowed inside a transaction"));
+            }
+            return queue.push(spec, arguments);
+        }
+        self.call(host, spec, arguments)
+    }
+
+    fn call(
+        &mut self,
+        host: &dyn Host,
+        spec: &'static Spec,
+        arguments: &[Bytes],
+    ) -> Result<Plan, Fault> {
+        (spec.run)(&mut Call {
+            spec,
+            arguments,
+            state: &mut self.state,
+            host,
+        })
+    }
+
+    /// What the client is told when the core has executed what a request came to.
+    pub fn finish(&mut self, shape: &Shape, result: Result<Reply, Refusal>, writes: bool) -> Value {
+        if let (Shape::Watch(keys), Ok(Reply::Fingerprints(fingerprints))) = (shape, &result) {
+            for (key, fingerprint) in keys.iter().zip(fingerprints) {
+                // A key that is watched twice is watched since the first time.
+                if self.state.guards.iter().all(|guard| guard.key != key) {
+                    self.state.guards.push(Guard {
+                        key: key.clone(),
+                        fingerprint: *fingerprint,
+                    });
+                }
+            }
+        }
+        shaped(shape, result, writes)
+    }
+
+    fn spoil(&mut self) {
+        if let Some(queue) = &mut self.state.queue {
+            queue.is_spoilt = true;
+        }
+    }
+}
+
+/// The command of a request, if there is one that takes so many arguments.
+fn accepted(arguments: &[Bytes]) -> Result<&'static Spec, Fault> {
+    let spec = arguments
+        .first()
+        .and_then(|name| find(name))
+        .ok_or_else(|| Fault::unknown_command(arguments))?;
+    if !spec.takes(arguments.len()) {
+        return Err(Fault::arity(spec.name));
+    }
+    Ok(spec)
+}
+
+impl State {
+    fn new(info: ConnectionInfo) -> Self {
+        Self {
+            info,
+            protocol: Protocol::Resp2,
+            name: Bytes::new(),
+            library_name: Bytes::new(),
+            library_version: Bytes::new(),
+            replies: Replies::On,
+            reads_replica: false,
+            last_command: "NULL",
+            queue: None,
+            guards: Vec::new(),
+        }
+    }
+
+    /// As if it had just been opened.
+    pub(crate) fn reset(&mut self) {
+        *self = Self {
+            library_name: std::mem::take(&mut self.library_name),
+            library_version: std::mem::take(&mut self.library_version),
+            last_command: "reset",
+            ..Self::new(self.info.clone())
+        };
+    }
+
+    pub(crate) fn describe(&self, now: UnixMs) -> String {
+        let age_s = now.0.saturating_sub(self.info.since.0) / 1000;
+        let queued = match &self.queue {
+            Some(queue) => i64::try_from(queue.requests.len()).unwrap_or(i64::MAX),
+            None => -1,
+        };
+        let flags = match (&self.queue, self.reads_replica) {
+            (Some(_), _) => "x",
+            (None, true) => "r",
+            (None, false) => "N",
+        };
+        format!(
+            "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle=0 flags={flags} db=0 sub=0 psub=0 \
+             ssub=0 multi={queued} watch={} cmd={} user=default lib-name={} lib-ver={} resp={}",
+            self.info.id,
+            self.info.peer,
+            self.info.local,
+            String::from_utf8_lossy(&self.name),
+            self.guards.len(),
+            self.last_command,
+            String::from_utf8_lossy(&self.library_name),
+            String::from_utf8_lossy(&self.library_version),
+            self.protocol.number(),
+        )
+    }
+}
+
+impl Queue {
+    fn push(&mut self, spec: &'static Spec, arguments: &[Bytes]) -> Result<Plan, Fault> {
+        self.bytes += arguments
+            .iter()
+            .map(|argument| argument.len() + ARGUMENT_OVERHEAD_BYTES)
+            .sum::<usize>();
+        if self.bytes > QUEUE_MAX_BYTES {
+            self.is_spoilt = true;
+            self.requests = Vec::new();
+            return Err(Fault::text("ERR the transaction is too large"));
+        }
+        if !self.is_spoilt {
+            self.requests.push((spec, arguments.to_vec()));
+        }
+        Ok(Plan::Answer(Value::Status("QUEUED".into())))
+    }
+}
+
+pub(crate) fn multi(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if call.state.queue.is_some() {
+        return Err(Fault::text("ERR MULTI calls can not be nested"));
+    }
+    call.state.queue = Some(Queue::default());
+    Ok(Plan::Answer(Value::OK))
+}
+
+pub(crate) fn discard(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if call.state.queue.take().is_none() {
+        return Err(Fault::text("ERR DISCARD without MULTI"));
+    }
+    call.state.guards.clear();
+    Ok(Plan::Answer(Value::OK))
+}
+
+pub(crate) fn watch(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if let Some(queue) = &mut call.state.queue {
+        // Redis refuses it and goes on with the transaction.
+        let _ = queue;
+        return Err(Fault::text("ERR WATCH inside MULTI is not allowed"));
+    }
+    let keys = call.rest(1);
+    Ok(Plan::Ask(
+        Command::Fingerprints { keys: keys.clone() },
+        Shape::Watch(keys),
+    ))
+}
+
+pub(crate) fn unwatch(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    call.state.guards.clear();
+    Ok(Plan::Answer(Value::OK))
+}
+
+/// The queued commands as one command of the core. Those that need no key are answered here and now,
+/// each in its place.
+pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let Some(queue) = call.state.queue.take() else {
+        return Err(Fault::text("ERR EXEC without MULTI"));
+    };
+    let guards = std::mem::take(&mut call.state.guards);
+    if queue.is_spoilt {
+        return Err(Fault::text(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
+    }
+    let (mut pieces, mut commands) = (Vec::new(), Vec::new());
+    for (spec, arguments) in queue.requests {
+        let plan = (spec.run)(&mut Call {
+            spec,
+            arguments: &arguments,
+            state: call.state,
+            host: call.host,
+        });
+        pieces.push(match plan {
+            Ok(Plan::Answer(value) | Plan::Close(value)) => Piece::Answered(value),
+            Ok(Plan::Ask(command, shape)) => {
+                let writes = command.is_write();
+                commands.push(command);
+                Piece::Asked { shape, writes }
+            }
+            Ok(Plan::Start(_)) => {
+                Piece::Answered(Value::error("ERR Command not allowed inside a transaction"))
+            }
+            Err(fault) => Piece::Answered(fault.into()),
+        });
+    }
+    if commands.is_empty() && guards.is_empty() {
+        let values = pieces.into_iter().filter_map(|piece| match piece {
+            Piece::Answered(value) => Some(value),
+            Piece::Asked { .. } => None,
+        });
+        return Ok(Plan::Answer(Value::Array(values.collect())));
+    }
+    let transaction = Command::Transaction { guards, commands };
+    Ok(Plan::Ask(transaction, Shape::Transaction(pieces)))
+}

@@ -1,0 +1,29 @@
+//! What a request comes to.
+
+use kv_common::command::Command;
+use kv_resp::Value;
+
+use crate::shape::Shape;
+
+/// What a request comes to.
+#[derive(Debug)]
+pub enum Plan {
+    /// It is answered.
+    Answer(Value),
+    /// The core is to execute a command; its answer takes this shape.
+    Ask(Command, Shape),
+    /// Something that takes its time; no later request of the connection is looked at before it is
+    /// answered.
+    Start(Task),
+    /// It is answered, and the connection is closed.
+    Close(Value),
+}
+
+/// Something that takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Write `db.txt`, and answer when it is written.
+    Save,
+    /// Answer at once, and write `db.txt`.
+    SaveInBackground,
+}

@@ -1,0 +1,257 @@
+//! Every command: name, arity, flags, keys, function. COMMAND, the errors about names and arguments,
+//! and the list in the README come from here.
+
+use crate::call::Call;
+use crate::fault::Fault;
+use crate::plan::Plan;
+use crate::{
+    bits, client, commands, configuration, connection, expiries, info, keys, server, strings,
+};
+
+/// The longest name of a command.
+const NAME_MAX_BYTES: usize = 32;
+
+/// What is true of a command, as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    pub(crate) const WRITE: Self = Self(1);
+    pub(crate) const READONLY: Self = Self(1 << 1);
+    pub(crate) const DENY_OOM: Self = Self(1 << 2);
+    pub(crate) const ADMIN: Self = Self(1 << 3);
+    pub(crate) const NO_SCRIPT: Self = Self(1 << 4);
+    pub(crate) const LOADING: Self = Self(1 << 5);
+    pub(crate) const STALE: Self = Self(1 << 6);
+    pub(crate) const FAST: Self = Self(1 << 7);
+    pub(crate) const NO_MULTI: Self = Self(1 << 8);
+    pub(crate) const NO_AUTH: Self = Self(1 << 9);
+    /// Looked at at once even between MULTI and EXEC. Not a flag that Redis tells.
+    pub(crate) const UNQUEUED: Self = Self(1 << 15);
+
+    const TOLD: [(Self, &'static str); 10] = [
+        (Self::WRITE, "write"),
+        (Self::READONLY, "readonly"),
+        (Self::DENY_OOM, "denyoom"),
+        (Self::ADMIN, "admin"),
+        (Self::NO_SCRIPT, "noscript"),
+        (Self::LOADING, "loading"),
+        (Self::STALE, "stale"),
+        (Self::FAST, "fast"),
+        (Self::NO_MULTI, "no_multi"),
+        (Self::NO_AUTH, "no_auth"),
+    ];
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    /// The names that COMMAND tells.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::TOLD
+            .into_iter()
+            .filter(move |(flag, _)| self.has(*flag))
+            .map(|(_, name)| name)
+    }
+}
+
+/// Which arguments are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    /// The first; 0: none is.
+    pub(crate) first: i64,
+    /// The last; negative: from the end.
+    pub(crate) last: i64,
+    /// From one to the next.
+    pub(crate) step: i64,
+}
+
+const fn keys_at(first: i64, last: i64, step: i64) -> Keys {
+    Keys { first, last, step }
+}
+
+const NO_KEY: Keys = keys_at(0, 0, 0);
+const ONE_KEY: Keys = keys_at(1, 1, 1);
+const TWO_KEYS: Keys = keys_at(1, 2, 1);
+const ALL_KEYS: Keys = keys_at(1, -1, 1);
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    /// In lower case.
+    pub(crate) name: &'static str,
+    /// Arguments with the name; negative: at least so many.
+    pub(crate) arity: i64,
+    pub(crate) flags: Flags,
+    pub(crate) keys: Keys,
+    pub(crate) group: &'static str,
+    /// The version of Redis that brought it.
+    pub(crate) since: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) run: fn(&mut Call<'_>) -> Result<Plan, Fault>,
+}
+
+impl Spec {
+    pub(crate) fn takes(&self, arguments: usize) -> bool {
+        let arguments = i64::try_from(arguments).unwrap_or(i64::MAX);
+        if self.arity >= 0 {
+            arguments == self.arity
+        } else {
+            arguments >= -self.arity
+        }
+    }
+}
+
+/// The command of that name, in whatever case.
+pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
+    if name.len() > NAME_MAX_BYTES {
+        return None;
+    }
+    let mut lower = [0; NAME_MAX_BYTES];
+    let lower = &mut lower[..name.len()];
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    let index = TABLE
+        .binary_search_by(|spec| spec.name.as_bytes().cmp(lower))
+        .ok()?;
+    TABLE.get(index)
+}
+
+const R: Flags = Flags::READONLY;
+const RF: Flags = Flags::READONLY.and(Flags::FAST);
+const W: Flags = Flags::WRITE;
+const WF: Flags = Flags::WRITE.and(Flags::FAST);
+const WO: Flags = Flags::WRITE.and(Flags::DENY_OOM);
+const WOF: Flags = WO.and(Flags::FAST);
+const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
+const QUICK: Flags = ANYTIME.and(Flags::FAST);
+const CONTROL: Flags = QUICK.and(Flags::NO_SCRIPT).and(Flags::UNQUEUED);
+const ADMIN: Flags = ANYTIME.and(Flags::ADMIN).and(Flags::NO_SCRIPT);
+
+macro_rules! table {
+    ($($name:literal $arity:literal $flags:expr, $keys:expr, $group:literal $since:literal $run:path, $summary:literal;)*) => {
+        &[$(Spec {
+            name: $name,
+            arity: $arity,
+            flags: $flags,
+            keys: $keys,
+            group: $group,
+            since: $since,
+            summary: $summary,
+            run: $run,
+        }),*]
+    };
+}
+
+/// Sorted by name.
+#[rustfmt::skip]
+pub(crate) static TABLE: &[Spec] = table! {
+    "append" 3 WOF, ONE_KEY, "string" "2.0.0" strings::append, "Appends to a value; an absent one counts as empty.";
+    "auth" -2 CONTROL.and(Flags::NO_AUTH), NO_KEY, "connection" "1.0.0" client::auth, "Authenticates the connection.";
+    "bgsave" -1 ADMIN, NO_KEY, "server" "1.0.0" server::save_in_background, "Writes the key space as text in the background.";
+    "bitcount" -2 R, ONE_KEY, "bitmap" "2.6.0" bits::count, "Counts the bits that are set.";
+    "bitfield" -2 WO, ONE_KEY, "bitmap" "3.2.0" bits::fields, "Reads and writes numbers within a value.";
+    "bitfield_ro" -2 RF, ONE_KEY, "bitmap" "6.0.0" bits::fields_read_only, "Reads numbers within a value.";
+    "bitop" -4 WO, keys_at(2, -1, 1), "bitmap" "2.6.0" bits::combine, "Combines the bits of several values.";
+    "bitpos" -3 R, ONE_KEY, "bitmap" "2.8.7" bits::position, "Finds the first bit that is set or clear.";
+    "client" -2 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "connection" "2.4.0" client::client, "Commands on connections.";
+    "command" -1 ANYTIME, NO_KEY, "server" "2.8.13" commands::command, "Describes the commands.";
+    "config" -2 ADMIN, NO_KEY, "server" "2.0.0" configuration::config, "Tells settings.";
+    "copy" -3 WO, TWO_KEYS, "generic" "6.2.0" keys::copy, "Copies a value to another key.";
+    "dbsize" 1 RF, NO_KEY, "server" "1.0.0" keys::size, "Counts the keys.";
+    "decr" 2 WOF, ONE_KEY, "string" "1.0.0" strings::decrement, "Takes one from a number.";
+    "decrby" 3 WOF, ONE_KEY, "string" "1.0.0" strings::decrement_by, "Takes from a number.";
+    "del" -2 W, ALL_KEYS, "generic" "1.0.0" keys::delete, "Removes keys.";
+    "delex" -2 WF, ONE_KEY, "string" "8.4.0" strings::delete_conditionally, "Removes a key if its value is, or is not, a given one.";
+    "delifeq" 3 WF, ONE_KEY, "string" "9.0.0" strings::delete_if_equal, "Removes a key if its value is a given one.";
+    "discard" 1 CONTROL, NO_KEY, "transactions" "2.0.0" connection::discard, "Gives a transaction up.";
+    "echo" 2 QUICK, NO_KEY, "connection" "1.0.0" client::echo, "Answers with its argument.";
+    "exec" 1 CONTROL, NO_KEY, "transactions" "1.2.0" connection::exec, "Executes a transaction.";
+    "exists" -2 RF, ALL_KEYS, "generic" "1.0.0" keys::exists, "Counts which of some keys are there.";
+    "expire" -3 WF, ONE_KEY, "generic" "1.0.0" expiries::expire, "Lets a key go after some seconds.";
+    "expireat" -3 WF, ONE_KEY, "generic" "1.2.0" expiries::expire_at, "Lets a key go at a time in seconds.";
+    "expiretime" 2 RF, ONE_KEY, "generic" "7.0.0" expiries::expiry_time, "Tells when a key goes, in seconds.";
+    "failover" -1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "6.2.0" server::failover, "Refused: the coordinator decides about roles.";
+    "flushall" -1 W, NO_KEY, "server" "1.0.0" keys::flush, "Removes all keys.";
+    "flushdb" -1 W, NO_KEY, "server" "1.0.0" keys::flush, "Removes all keys.";
+    "get" 2 RF, ONE_KEY, "string" "1.0.0" strings::get, "Reads a value.";
+    "getbit" 3 RF, ONE_KEY, "bitmap" "2.2.0" bits::get, "Reads one bit of a value.";
+    "getdel" 2 WF, ONE_KEY, "string" "6.2.0" strings::get_and_delete, "Reads a value and removes its key.";
+    "getex" -2 WF, ONE_KEY, "string" "6.2.0" strings::get_and_expire, "Reads a value and changes when its key goes.";
+    "getrange" 4 R, ONE_KEY, "string" "2.4.0" strings::get_range, "Reads a part of a value.";
+    "getset" 3 WOF, ONE_KEY, "string" "1.0.0" strings::get_and_set, "Sets a value and answers with the former one.";
+    "hello" -1 CONTROL.and(Flags::NO_AUTH), NO_KEY, "connection" "6.0.0" client::hello, "Agrees on the version of the protocol.";
+    "incr" 2 WOF, ONE_KEY, "string" "1.0.0" strings::increment, "Adds one to a number.";
+    "incrby" 3 WOF, ONE_KEY, "string" "1.0.0" strings::increment_by, "Adds to a number.";
+    "incrbyfloat" 3 WOF, ONE_KEY, "string" "2.6.0" strings::increment_by_decimal, "Adds to a decimal number.";
+    "info" -1 ANYTIME, NO_KEY, "server" "1.0.0" info::info, "Tells about the node.";
+    "keys" 2 R, NO_KEY, "generic" "1.0.0" keys::keys, "Lists the keys that match a pattern.";
+    "lastsave" 1 QUICK, NO_KEY, "server" "1.0.0" server::last_save, "Tells when the key space was written as text.";
+    "lcs" -3 R, TWO_KEYS, "string" "7.0.0" strings::lcs, "Finds what two values have in common.";
+    "memory" -2 R, NO_KEY, "server" "4.0.0" keys::memory, "Tells about how much memory a key takes.";
+    "mget" -2 RF, ALL_KEYS, "string" "1.0.0" strings::get_many, "Reads several values.";
+    "mset" -3 WO, keys_at(1, -1, 2), "string" "1.0.1" strings::set_many, "Sets several values.";
+    "msetnx" -3 WO, keys_at(1, -1, 2), "string" "1.0.1" strings::set_many_if_absent, "Sets several values if none of the keys is there.";
+    "multi" 1 CONTROL, NO_KEY, "transactions" "1.2.0" connection::multi, "Begins a transaction.";
+    "object" -2 R, keys_at(2, 2, 1), "generic" "2.2.3" keys::object, "Tells how a value is kept.";
+    "persist" 2 WF, ONE_KEY, "generic" "2.2.0" expiries::persist, "Lets a key stay.";
+    "pexpire" -3 WF, ONE_KEY, "generic" "2.6.0" expiries::expire_ms, "Lets a key go after some milliseconds.";
+    "pexpireat" -3 WF, ONE_KEY, "generic" "2.6.0" expiries::expire_at_ms, "Lets a key go at a time in milliseconds.";
+    "pexpiretime" 2 RF, ONE_KEY, "generic" "7.0.0" expiries::expiry_time_ms, "Tells when a key goes, in milliseconds.";
+    "ping" -1 QUICK, NO_KEY, "connection" "1.0.0" client::ping, "Answers.";
+    "psetex" 4 WO, ONE_KEY, "string" "2.6.0" strings::set_for_milliseconds, "Sets a value that goes after some milliseconds.";
+    "pttl" 2 RF, ONE_KEY, "generic" "2.6.0" expiries::ttl_ms, "Tells after how many milliseconds a key goes.";
+    "quit" -1 CONTROL, NO_KEY, "connection" "1.0.0" client::quit, "Closes the connection.";
+    "randomkey" 1 R, NO_KEY, "generic" "1.0.0" keys::random, "Names any key.";
+    "readonly" 1 QUICK, NO_KEY, "cluster" "3.0.0" client::read_replica, "Lets this connection read from a replica.";
+    "readwrite" 1 QUICK, NO_KEY, "cluster" "3.0.0" client::read_primary, "Lets this connection read from the primary alone.";
+    "rename" 3 W, TWO_KEYS, "generic" "1.0.0" keys::rename, "Gives a key another name.";
+    "renamenx" 3 WF, TWO_KEYS, "generic" "1.0.0" keys::rename_if_absent, "Gives a key another name if that is free.";
+    "replicaof" 3 ADMIN, NO_KEY, "server" "5.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
+    "reset" 1 CONTROL, NO_KEY, "connection" "6.2.0" client::reset, "Takes the connection back to its beginning.";
+    "role" 1 QUICK, NO_KEY, "server" "2.8.12" info::role, "Tells the role of the node.";
+    "save" 1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "1.0.0" server::save, "Writes the key space as text.";
+    "scan" -2 R, NO_KEY, "generic" "2.8.0" keys::scan, "Walks all keys.";
+    "select" 2 QUICK, NO_KEY, "connection" "1.0.0" client::select, "Chooses the database; there is one, 0.";
+    "set" -3 WO, ONE_KEY, "string" "1.0.0" strings::set, "Sets a value.";
+    "setbit" 4 WO, ONE_KEY, "bitmap" "2.2.0" bits::set, "Sets or clears one bit of a value.";
+    "setex" 4 WO, ONE_KEY, "string" "2.0.0" strings::set_for_seconds, "Sets a value that goes after some seconds.";
+    "setnx" 3 WOF, ONE_KEY, "string" "1.0.0" strings::set_if_absent, "Sets a value if the key is not there.";
+    "setrange" 4 WO, ONE_KEY, "string" "2.2.0" strings::set_range, "Writes over a part of a value.";
+    "slaveof" 3 ADMIN, NO_KEY, "server" "1.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
+    "strlen" 2 RF, ONE_KEY, "string" "2.2.0" strings::length, "Tells the length of a value.";
+    "substr" 4 R, ONE_KEY, "string" "1.0.0" strings::get_range, "Reads a part of a value.";
+    "time" 1 QUICK, NO_KEY, "server" "2.6.0" server::time, "Tells the time.";
+    "touch" -2 RF, ALL_KEYS, "generic" "3.2.1" keys::exists, "Counts which of some keys are there.";
+    "ttl" 2 RF, ONE_KEY, "generic" "1.0.0" expiries::ttl, "Tells after how many seconds a key goes.";
+    "type" 2 RF, ONE_KEY, "generic" "1.0.0" keys::kind, "Tells what kind of value a key has.";
+    "unlink" -2 WF, ALL_KEYS, "generic" "4.0.0" keys::delete, "Removes keys.";
+    "unwatch" 1 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "transactions" "2.2.0" connection::unwatch, "Forgets which keys are watched.";
+    "watch" -2 CONTROL, ALL_KEYS, "transactions" "2.2.0" connection::watch, "Lets the next transaction fail if a key changes before it.";
+};
+
+#[cfg(test)]
+mod tests {
+    use super::{NAME_MAX_BYTES, TABLE, find};
+
+    #[test]
+    fn every_command_is_found_by_its_name() {
+        for spec in TABLE {
+            assert!(spec.name.len() <= NAME_MAX_BYTES);
+            let upper = spec.name.to_ascii_uppercase();
+            let found = find(upper.as_bytes()).map(|found| found.name);
+            assert_eq!(found, Some(spec.name));
+        }
+        assert!(find(b"").is_none());
+        assert!(find(&[b'a'; 100]).is_none());
+    }
+
+    #[test]
+    fn the_table_is_in_order() {
+        assert!(TABLE.is_sorted_by(|one, next| one.name < next.name));
+    }
+}

@@ -1,0 +1,206 @@
+//! One Redis client: the state of its connection, and its replies, which go in the order of its
+//! requests whatever the order in which they become ready.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use kv_common::command::Reply;
+use kv_common::refusal::Refusal;
+use kv_resp::{Protocol, Value};
+use kvnode_redis::{Connection, Shape};
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::outbox::Outbox;
+
+/// Encoded bytes beyond which a reply waits, and no request is read.
+const BUFFER_TARGET_BYTES: usize = 1 << 20;
+/// What the requests of one connection that are not answered yet may weigh together.
+const WEIGHT_MAX: usize = 4096;
+
+/// A Redis client's request that is under way.
+#[derive(Debug)]
+pub(super) struct RedisExchange {
+    /// Who asked.
+    pub(super) client: Rc<RedisClient>,
+    /// The place of its reply.
+    pub(super) slot: u64,
+    /// What the answer becomes.
+    pub(super) shape: Shape,
+    /// Whether the command may write.
+    pub(super) writes: bool,
+}
+
+/// One Redis client.
+#[derive(Debug)]
+pub(super) struct RedisClient {
+    outbox: Outbox,
+    pub(super) connection: RefCell<Connection>,
+    slots: RefCell<Slots>,
+    /// No request is looked at before the reply in this slot is there.
+    barrier: Cell<Option<u64>>,
+    /// When all replies have gone, the connection is closed.
+    is_closing: Cell<bool>,
+}
+
+/// The replies that are to go, in order.
+#[derive(Debug, Default)]
+struct Slots {
+    waiting: VecDeque<Slot>,
+    /// The number of the first of them.
+    first: u64,
+    weight: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// None: it is not there yet.
+    value: Option<Value>,
+    protocol: Protocol,
+    is_answered: bool,
+    weight: usize,
+}
+
+impl RedisClient {
+    pub(super) fn new(socket: OwnedWriteHalf, connection: Connection) -> Self {
+        Self {
+            outbox: Outbox::new(socket, 0),
+            connection: RefCell::new(connection),
+            slots: RefCell::new(Slots::default()),
+            barrier: Cell::new(None),
+            is_closing: Cell::new(false),
+        }
+    }
+
+    /// Whether a further request may be looked at.
+    pub(super) fn takes_requests(&self) -> bool {
+        !self.is_closing.get()
+            && self.barrier.get().is_none()
+            && self.slots.borrow().weight < WEIGHT_MAX
+            && self.outbox.buffered_bytes() < BUFFER_TARGET_BYTES
+    }
+
+    /// A request begins: its reply has a place from now on.
+    pub(super) fn begin(&self, protocol: Protocol, is_answered: bool, weight: usize) -> u64 {
+        let mut slots = self.slots.borrow_mut();
+        slots.weight += weight;
+        slots.waiting.push_back(Slot {
+            value: None,
+            protocol,
+            is_answered,
+            weight,
+        });
+        slots.first + slots.waiting.len() as u64 - 1
+    }
+
+    /// Nothing is looked at before the reply in this slot is there.
+    pub(super) fn hold_until(&self, slot: u64) {
+        self.barrier.set(Some(slot));
+    }
+
+    /// The core has answered.
+    pub(super) fn finish(
+        &self,
+        slot: u64,
+        shape: &Shape,
+        result: Result<Reply, Refusal>,
+        writes: bool,
+    ) {
+        let is_unknown = result == Err(Refusal::OutcomeUnknown);
+        let value = self.connection.borrow_mut().finish(shape, result, writes);
+        self.put(slot, value);
+        if is_unknown {
+            // Whoever goes on after this must look again, on a new connection.
+            self.close_when_sent();
+        }
+    }
+
+    /// The reply in this slot is there.
+    pub(super) fn put(&self, slot: u64, value: Value) {
+        let mut slots = self.slots.borrow_mut();
+        let index = slot
+            .checked_sub(slots.first)
+            .and_then(|index| usize::try_from(index).ok());
+        if let Some(waiting) = index.and_then(|index| slots.waiting.get_mut(index)) {
+            waiting.value = Some(value);
+        }
+        if self.barrier.get() == Some(slot) {
+            self.barrier.set(None);
+            self.outbox.wake();
+        }
+    }
+
+    /// Marks the client as touched in this turn. Says whether it was not yet.
+    pub(super) fn touch(&self) -> bool {
+        self.outbox.touch()
+    }
+
+    /// Writes what is ready, as far as the kernel takes it at once.
+    pub(super) fn flush(&self) {
+        let was_full = !self.takes_requests();
+        loop {
+            self.encode();
+            self.outbox.flush();
+            if self.outbox.buffered_bytes() > 0 || !self.is_first_ready() {
+                break;
+            }
+        }
+        let is_empty = self.slots.borrow().waiting.is_empty();
+        if self.is_closing.get() && is_empty && self.outbox.buffered_bytes() == 0 {
+            self.close();
+        } else if was_full && self.takes_requests() {
+            self.outbox.wake();
+        }
+    }
+
+    fn is_first_ready(&self) -> bool {
+        let slots = self.slots.borrow();
+        slots
+            .waiting
+            .front()
+            .is_some_and(|slot| slot.value.is_some())
+    }
+
+    fn encode(&self) {
+        let mut slots = self.slots.borrow_mut();
+        while self.outbox.buffered_bytes() < BUFFER_TARGET_BYTES
+            && let Some(Slot {
+                value: Some(value),
+                protocol,
+                is_answered,
+                weight,
+            }) = slots.waiting.front()
+        {
+            if *is_answered {
+                self.outbox
+                    .put_with(|buffer| value.write(*protocol, buffer));
+            }
+            let weight = *weight;
+            slots.weight -= weight;
+            slots.waiting.pop_front();
+            slots.first += 1;
+        }
+    }
+
+    /// Takes no further request, and closes the connection when the replies have gone.
+    pub(super) fn close_when_sent(&self) {
+        self.is_closing.set(true);
+        self.outbox.wake();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.outbox.is_closed()
+    }
+
+    /// Closes the connection. What waits is dropped.
+    pub(super) fn close(&self) {
+        self.outbox.close();
+    }
+
+    /// As [`Outbox::progress`].
+    pub(super) async fn progress(&self) {
+        if self.outbox.progress().await {
+            self.flush();
+        }
+    }
+}

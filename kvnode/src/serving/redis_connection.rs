@@ -1,0 +1,165 @@
+//! The Redis door: takes connections, and gives every whole request of one to the core in one turn.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kv_daemon::clock;
+use kv_net::{LinkError, prepare_socket};
+use kv_resp::{RequestReader, Taken, Value};
+use kvnode_redis::{Connection, ConnectionInfo, LIMITS};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+use super::Serving;
+use super::client_connection::read_some;
+use super::redis_client::RedisClient;
+
+/// Requests of one connection that one turn takes.
+const REQUESTS_PER_TURN: usize = 128;
+/// Redis connections at a time.
+const CONNECTIONS_MAX: usize = 10_000;
+/// What all Redis clients together may have sent of requests that are not whole yet.
+const PARTIAL_MAX_BYTES: u64 = 1 << 30;
+/// Parts of requests below this do not count, so that short ones cost nothing.
+const PARTIAL_FROM_BYTES: usize = 64 << 10;
+/// After a failure that will not have passed at once, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Takes connections for as long as the task lives.
+pub(super) async fn listen(serving: Rc<Serving>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                tokio::task::spawn_local(serve(Rc::clone(&serving), socket));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be taken");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(serving: Rc<Serving>, socket: TcpStream) {
+    if let Err(error) = prepare_socket(&socket) {
+        tracing::debug!(%error, "a Redis connection cannot be set up");
+        return;
+    }
+    let text = |address: std::io::Result<std::net::SocketAddr>| {
+        address.map_or_else(|_| "unknown:0".to_owned(), |address| address.to_string())
+    };
+    let (peer, local) = (text(socket.peer_addr()), text(socket.local_addr()));
+    if serving.shard.borrow().redis.count() >= CONNECTIONS_MAX {
+        let refusal = b"-ERR max number of clients reached\r\n";
+        // Best effort: who is one too many is turned away either way.
+        let _ = socket.try_write(refusal);
+        return;
+    }
+    let info = ConnectionInfo {
+        id: serving.shard.borrow_mut().redis.next_id(),
+        peer: peer.clone(),
+        local,
+        since: clock::now().unix,
+    };
+    let id = info.id;
+    let (mut reader, writer) = socket.into_split();
+    let client = Rc::new(RedisClient::new(writer, Connection::new(info)));
+    serving.shard.borrow_mut().redis.add(id, &client);
+    let mut exchange = Exchange {
+        serving: &serving,
+        client: &client,
+        requests: RequestReader::new(LIMITS),
+        input: BytesMut::new(),
+        counted_bytes: 0,
+    };
+    let served = exchange.run(&mut reader).await;
+    exchange.count_input(0);
+    client.close();
+    serving.shard.borrow_mut().redis.remove(id);
+    if let Err(error) = served {
+        tracing::debug!(peer, %error, "a Redis connection ended");
+    }
+}
+
+/// A connection while it lasts.
+struct Exchange<'a> {
+    serving: &'a Serving,
+    client: &'a Rc<RedisClient>,
+    requests: RequestReader,
+    input: BytesMut,
+    /// What of the input stands in the count of all connections.
+    counted_bytes: u64,
+}
+
+impl Exchange<'_> {
+    async fn run(&mut self, reader: &mut OwnedReadHalf) -> Result<(), LinkError> {
+        while !self.client.is_closed() {
+            if self.take_requests().is_continue() && self.client.takes_requests() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let reads = self.client.takes_requests();
+            tokio::select! {
+                read = read_some(reader, &mut self.input), if reads => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    self.check_input();
+                }
+                () = self.client.progress() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn with the requests that are here. Goes on: there may be more.
+    fn take_requests(&mut self) -> ControlFlow<()> {
+        if self.input.is_empty() || !self.client.takes_requests() {
+            return ControlFlow::Break(());
+        }
+        let (client, requests, input) = (self.client, &mut self.requests, &mut self.input);
+        self.serving.turn(|shard, now| {
+            for _ in 0..REQUESTS_PER_TURN {
+                if !client.takes_requests() {
+                    break;
+                }
+                match requests.take(input) {
+                    Ok(Some(Taken::Request(arguments))) => {
+                        shard.redis_says(now, client, &arguments);
+                    }
+                    Ok(Some(Taken::Nothing)) => {}
+                    Ok(None) => return ControlFlow::Break(()),
+                    Err(error) => {
+                        shard.answer_redis(client, Value::error(format!("ERR {error}")));
+                        client.close_when_sent();
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Requests that are never finished cost a bounded amount, whoever sends them.
+    fn check_input(&mut self) {
+        let length = self.input.len();
+        self.count_input(if length < PARTIAL_FROM_BYTES {
+            0
+        } else {
+            length as u64
+        });
+        if self.serving.partial_bytes.get() > PARTIAL_MAX_BYTES {
+            tracing::warn!("too many large requests are under way; a Redis connection is closed");
+            self.client.close();
+        }
+    }
+
+    fn count_input(&mut self, bytes: u64) {
+        let others = self.serving.partial_bytes.get() - self.counted_bytes;
+        self.serving.partial_bytes.set(others + bytes);
+        self.counted_bytes = bytes;
+    }
+}

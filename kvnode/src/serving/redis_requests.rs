@@ -1,0 +1,231 @@
+//! What Redis clients say: commands go to the core, all else is answered here.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use kv_common::command::{Command, Reply};
+use kv_common::message::control::HeldRole;
+use kv_common::refusal::Refusal;
+use kv_common::time::{Now, UnixMs};
+use kv_resp::{Protocol, Value};
+use kvnode_core::input::{ClientToken, Input};
+use kvnode_core::state::{Overlay, execute};
+use kvnode_redis::{Plan, Shape, Task};
+
+use super::client_output::Exchange;
+use super::redis_client::{RedisClient, RedisExchange};
+use super::redis_host::RedisHost;
+use super::shard::Shard;
+
+/// What a command whose answer cannot be foreseen weighs: no other goes with it.
+const UNFORESEEN_WEIGHT: usize = 4096;
+
+/// The Redis clients of a node.
+#[derive(Debug, Default)]
+pub(super) struct RedisClients {
+    clients: BTreeMap<u64, Rc<RedisClient>>,
+    touched: Vec<Rc<RedisClient>>,
+    last_id: u64,
+    /// Requests since the start.
+    pub(super) requests: u64,
+}
+
+impl RedisClients {
+    pub(super) fn count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Connections since the start.
+    pub(super) fn connections(&self) -> u64 {
+        self.last_id
+    }
+
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(super) fn add(&mut self, id: u64, client: &Rc<RedisClient>) {
+        self.clients.insert(id, Rc::clone(client));
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        self.clients.remove(&id);
+    }
+
+    /// Each connection in the form of CLIENT LIST. The one that asks is borrowed and describes
+    /// itself.
+    pub(super) fn describe(&self, now: UnixMs) -> Vec<String> {
+        let connections = self.clients.values().map(|client| &client.connection);
+        let free = connections.filter_map(|connection| connection.try_borrow().ok());
+        free.map(|connection| connection.describe(now)).collect()
+    }
+
+    /// Writes to every client that got something.
+    pub(super) fn flush(&mut self) {
+        for client in self.touched.drain(..) {
+            client.flush();
+        }
+    }
+
+    /// The node is primary no more: whoever took it for that is to look for the new one.
+    pub(super) fn close_for_role_change(&mut self) {
+        for client in self.clients.values() {
+            if !client.connection.borrow().reads_replica() {
+                client.close_when_sent();
+                self.touched.push(Rc::clone(client));
+            }
+        }
+    }
+
+    fn touch(&mut self, client: &Rc<RedisClient>) {
+        if client.touch() {
+            self.touched.push(Rc::clone(client));
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn redis_says(&mut self, now: Now, client: &Rc<RedisClient>, arguments: &[Bytes]) {
+        self.redis.requests += 1;
+        let host = RedisHost::new(self, now);
+        let turn = client.connection.borrow_mut().request(&host, arguments);
+        let begin = |weight| client.begin(turn.protocol, turn.is_answered, weight);
+        match turn.plan {
+            Plan::Answer(value) => {
+                let slot = begin(1);
+                client.put(slot, value);
+                self.redis.touch(client);
+            }
+            Plan::Close(value) => {
+                let slot = begin(1);
+                client.put(slot, value);
+                client.close_when_sent();
+                self.redis.touch(client);
+            }
+            Plan::Ask(command, shape) => {
+                let slot = begin(weight(&command));
+                if matches!(shape, Shape::Watch(_)) {
+                    client.hold_until(slot);
+                }
+                self.ask_core_for_redis(now, client, slot, command, shape);
+            }
+            Plan::Start(task) => {
+                let slot = begin(1);
+                self.start_redis_task(client, slot, &task);
+            }
+        }
+    }
+
+    fn ask_core_for_redis(
+        &mut self,
+        now: Now,
+        client: &Rc<RedisClient>,
+        slot: u64,
+        command: Command,
+        shape: Shape,
+    ) {
+        let writes = command.is_write();
+        let exchange = RedisExchange {
+            client: Rc::clone(client),
+            slot,
+            shape,
+            writes,
+        };
+        if !writes && client.connection.borrow().reads_replica() && !self.replica.serves_copies() {
+            let result = self.read_as_replica(now, &command);
+            return self.reply_to_redis(exchange, result);
+        }
+        let token = ClientToken(self.exchanges.insert(Exchange::Redis(exchange)));
+        self.replica.handle(
+            now,
+            Input::Request {
+                client: token,
+                stamp: None,
+                command,
+            },
+        );
+    }
+
+    /// Reads the committed state of a replica that is in step. It may be older than what the primary
+    /// has acknowledged; the client asked for that.
+    fn read_as_replica(&self, now: Now, command: &Command) -> Result<Reply, Refusal> {
+        if !matches!(self.replica.role(), HeldRole::Follower { .. }) {
+            return Err(Refusal::LeaseLost);
+        }
+        // Deletions of keys whose time has come are the primary's to log.
+        let overlay = Overlay::new();
+        execute(self.replica.state(), &overlay, command, now.unix).map(|done| done.reply)
+    }
+
+    pub(super) fn reply_to_redis(
+        &mut self,
+        exchange: RedisExchange,
+        result: Result<Reply, Refusal>,
+    ) {
+        let RedisExchange {
+            client,
+            slot,
+            shape,
+            writes,
+        } = exchange;
+        client.finish(slot, &shape, result, writes);
+        self.redis.touch(&client);
+    }
+
+    fn start_redis_task(&mut self, client: &Rc<RedisClient>, slot: u64, task: &Task) {
+        match task {
+            Task::Save => {
+                client.hold_until(slot);
+                self.ask_redis_dump(Some((Rc::clone(client), slot)), client, slot);
+            }
+            Task::SaveInBackground => self.ask_redis_dump(None, client, slot),
+        }
+    }
+
+    fn ask_redis_dump(
+        &mut self,
+        waits: Option<(Rc<RedisClient>, u64)>,
+        client: &Rc<RedisClient>,
+        slot: u64,
+    ) {
+        let is_background = waits.is_none();
+        let asked = self.dump_for_redis(waits);
+        match asked {
+            Ok(()) if is_background => {
+                self.put_redis(
+                    client,
+                    slot,
+                    Value::Status("Background saving started".into()),
+                );
+            }
+            Ok(()) => {}
+            Err(refusal) => {
+                self.put_redis(client, slot, Value::error(format!("ERR {refusal}")));
+            }
+        }
+    }
+
+    /// Answers a request that the core was not asked about.
+    pub(super) fn put_redis(&mut self, client: &Rc<RedisClient>, slot: u64, value: Value) {
+        client.put(slot, value);
+        self.redis.touch(client);
+    }
+
+    /// Answers what was no request.
+    pub(super) fn answer_redis(&mut self, client: &Rc<RedisClient>, value: Value) {
+        let slot = client.begin(Protocol::Resp2, true, 1);
+        self.put_redis(client, slot, value);
+    }
+}
+
+/// How much of the answers may be copies of small values: each weighs one.
+fn weight(command: &Command) -> usize {
+    match command {
+        Command::GetMany { keys } => keys.len(),
+        Command::Transaction { commands, .. } => commands.iter().map(weight).sum::<usize>().max(1),
+        Command::Keys { .. } | Command::Scan { .. } => UNFORESEEN_WEIGHT,
+        _ => 1,
+    }
+}
