@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use coordinator_core::coordinator::Settings;
 use jiff::SignedDuration;
 use kv_common::id::Address;
@@ -104,6 +105,15 @@ impl Arguments {
             expect: self.expect.unwrap_or(self.copies),
             heartbeat_interval_ms: self.heartbeat_interval.0,
         })
+    }
+}
+
+impl Arguments {
+    /// What is said when no settings follow from the arguments.
+    pub(crate) fn more_to_hold_than_copies(&self) -> clap::Error {
+        let (need, copies) = (self.min_in_sync.unwrap_or(0), self.copies);
+        let what = format!("--min-in-sync {need} is more than --copies {copies}");
+        Self::command().error(ErrorKind::ArgumentConflict, what)
     }
 }
 

@@ -29,8 +29,11 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
+    let Some(settings) = arguments.settings() else {
+        arguments.more_to_hold_than_copies().exit()
+    };
     logging::start(arguments.log_format, arguments.log_level);
-    match start::run(&arguments) {
+    match start::run(&arguments, settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

@@ -35,14 +35,6 @@ const ADDRESS_FILE: &str = "primaryserveraddress.txt";
 /// Why the coordinator ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CoordinatorError {
-    /// The settings contradict each other.
-    #[error("--min-in-sync {min_in_sync} is more than --copies {copies}")]
-    MinInSync {
-        /// How many are to hold a write.
-        min_in_sync: u8,
-        /// How many there are to be.
-        copies: u8,
-    },
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -64,11 +56,7 @@ pub(crate) enum CoordinatorError {
 ///
 /// # Errors
 /// When it cannot start, or cannot make its decisions durable.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), CoordinatorError> {
-    let settings = arguments.settings().ok_or(CoordinatorError::MinInSync {
-        min_in_sync: arguments.min_in_sync.unwrap_or(0),
-        copies: arguments.copies,
-    })?;
+pub(crate) fn run(arguments: &Arguments, settings: Settings) -> Result<(), CoordinatorError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

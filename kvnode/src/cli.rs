@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
-use kv_common::id::Address;
+use kv_common::id::{Address, AddressError};
 use kv_common::message::control::FsyncMode;
 use kv_daemon::logging::LogFormat;
 use kv_daemon::{VERSION, config_file};
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     pub(crate) listen: Address,
 
     /// Where clients and other nodes reach this node [default: where it listens]
-    #[arg(long, env = "KVNODE_ADVERTISE", value_name = "ADDR")]
+    #[arg(long, env = "KVNODE_ADVERTISE", value_name = "ADDR", value_parser = reachable_address)]
     pub(crate) advertise: Option<Address>,
 
     /// Where to listen for Redis clients; port 0 takes a free one [default: nowhere]
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 
     /// Where Redis clients reach this node [default: where it listens for them]
     #[arg(long, env = "KVNODE_REDIS_ADVERTISE", value_name = "ADDR")]
-    #[arg(requires = "redis_listen")]
+    #[arg(requires = "redis_listen", value_parser = reachable_address)]
     pub(crate) redis_advertise: Option<Address>,
 
     /// The folder of this node's data
@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     pub(crate) data_dir: PathBuf,
 
     /// What people call this node [default: the advertised address]
-    #[arg(long, env = "KVNODE_NAME")]
+    #[arg(long, env = "KVNODE_NAME", value_parser = node_name)]
     pub(crate) name: Option<String>,
 
     /// When a write counts as held: on disk, or in memory with the disk at most a second behind
@@ -78,6 +78,31 @@ pub(crate) struct Arguments {
     /// What is logged: off, error, warn, info, debug or trace
     #[arg(long, env = "KVNODE_LOG_LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
+}
+
+/// The longest name that a table still has room for, in characters.
+const NAME_MAX_CHARACTERS: usize = 64;
+
+/// An address that others can call.
+fn reachable_address(text: &str) -> Result<Address, String> {
+    let address: Address = text
+        .parse()
+        .map_err(|error: AddressError| error.to_string())?;
+    let unspecified = ["0.0.0.0:", "[::]:"];
+    if text.ends_with(":0") || unspecified.iter().any(|host| text.starts_with(host)) {
+        return Err("others cannot reach that; name a host and a port".to_owned());
+    }
+    Ok(address)
+}
+
+fn node_name(text: &str) -> Result<String, String> {
+    let characters = text.chars().count();
+    if characters == 0 || characters > NAME_MAX_CHARACTERS || text.contains(char::is_control) {
+        return Err(format!(
+            "a name has 1 to {NAME_MAX_CHARACTERS} printable characters"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// `--fsync`.
@@ -203,6 +228,7 @@ mod tests {
             "help = 'me'\n",
             "config = 'another.toml'\n",
             "listen = 7\n",
+            "name = true\n",
             "listen = 'nowhere'\n",
             "listen = [\n",
             "[listen]\nport = 1\n",
@@ -213,6 +239,27 @@ mod tests {
         }
         let missing = read(&["--config", "/nowhere/kvnode.toml"]).expect_err("no file");
         assert!(missing.to_string().contains("/nowhere/kvnode.toml"));
+    }
+
+    #[test]
+    fn what_others_are_to_use_makes_sense() {
+        let with = |word: &str| read(&["--coordinator", "a:1", "--data-dir", "d", word]);
+        assert!(with("--advertise=db-1.example:7200").is_ok());
+        for word in [
+            "--advertise=127.0.0.1:0",
+            "--advertise=0.0.0.0:7200",
+            "--advertise=[::]:7200",
+            "--name=",
+            "--name=two\nlines",
+        ] {
+            let error = with(word).expect_err(word);
+            assert_eq!(error.exit_code(), 2, "{word}");
+        }
+        let redis = ["--redis-listen=a:1", "--redis-advertise=0.0.0.0:6379"];
+        let words = [&["--coordinator", "a:1", "--data-dir", "d"], &redis[..]].concat();
+        assert_eq!(read(&words).expect_err("refused").exit_code(), 2);
+        let long = format!("--name={}", "x".repeat(65));
+        assert!(with(&long).is_err() && with(&long.replacen('x', "", 1)).is_ok());
     }
 
     #[test]

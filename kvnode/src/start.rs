@@ -104,8 +104,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     let probe = runtime.block_on(open_doors(arguments))?;
     advertised(arguments, &Bound::of(&probe)?)?;
     drop(probe);
+    // Who is asked to stop while the data is read stops when it is, and not in the middle of it.
+    let stop = runtime.block_on(async { StopSignals::listen() })?;
     let opened = open(arguments)?;
-    serve(&runtime, arguments, opened)
+    serve(&runtime, arguments, opened, stop)
+}
+
+/// The signals that ask a daemon to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn open(arguments: &Arguments) -> Result<Opened, NodeError> {
@@ -169,23 +193,21 @@ struct Running {
     tail_certain: bool,
 }
 
-fn serve(runtime: &Runtime, arguments: &Arguments, opened: Opened) -> Result<(), NodeError> {
+fn serve(
+    runtime: &Runtime,
+    arguments: &Arguments,
+    opened: Opened,
+    stop_signals: StopSignals,
+) -> Result<(), NodeError> {
     let tasks = LocalSet::new();
-    let (listeners, mut terminate, mut interrupt) =
-        runtime.block_on(async { prepare(arguments).await })?;
+    let listeners = runtime.block_on(open_doors(arguments))?;
     let bound = Bound::of(&listeners)?;
     let mut running = start_threads(arguments, opened, &bound)?;
     let ended = runtime.block_on(tasks.run_until(async {
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        running
-            .serving
-            .run(listeners, &mut running.events, stop)
-            .await
+        let Running {
+            serving, events, ..
+        } = &mut running;
+        serving.run(listeners, events, stop_signals.asked()).await
     }));
     // Every connection closes with its task.
     drop(tasks);
@@ -226,13 +248,6 @@ async fn open_doors(arguments: &Arguments) -> Result<Listeners, ListenError> {
         None => None,
     };
     Ok(Listeners { main, redis })
-}
-
-async fn prepare(arguments: &Arguments) -> Result<(Listeners, Signal, Signal), NodeError> {
-    let listeners = open_doors(arguments).await?;
-    let terminate = signal(SignalKind::terminate())?;
-    let interrupt = signal(SignalKind::interrupt())?;
-    Ok((listeners, terminate, interrupt))
 }
 
 fn start_threads(

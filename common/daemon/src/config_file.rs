@@ -58,7 +58,8 @@ fn as_defaults(mut command: Command, path: &Path) -> Result<Command, clap::Error
             return Err(usage(&mut command, &what));
         }
         let Some(values) = words(&value) else {
-            let what = format!("{file}: '{name}' wants a text in quotes");
+            let what =
+                format!("{file}: '{name}' wants a number, a text in quotes, or a list of these");
             return Err(usage(&mut command, &what));
         };
         command = command.mut_arg(&id, |argument| {
@@ -79,8 +80,8 @@ fn words(value: &Value) -> Option<Vec<OsStr>> {
             .iter()
             .map(|value| value.as_str().map(|text| OsStr::from(text.to_owned())))
             .collect(),
-        Value::Integer(_)
-        | Value::Float(_)
+        Value::Integer(number) => Some(vec![OsStr::from(number.to_string())]),
+        Value::Float(_)
         | Value::Boolean(_)
         | Value::Datetime(_)
         | Value::Array(_)
