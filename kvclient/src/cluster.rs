@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kv_common::id::{Address, Epoch};
 use kv_common::message::client::{ClientToNode, DumpSummary, NodeToClient};
 use kv_common::message::registry::{ClientToCoordinator, CoordinatorToClient, Event, Order};
+use kv_common::refusal::Refusal;
 use kv_common::view::ClusterMap;
 use tokio::time::{Duration, Instant};
 
@@ -142,16 +143,17 @@ impl Client {
     /// The address of the node that is named by id, name or address.
     pub(crate) async fn address_of(&self, node: &str) -> Result<Address, ClientError> {
         let map = self.map().await?;
-        let named = map.nodes.iter().find(|(id, info)| {
+        let mut named = map.nodes.iter().filter(|(id, info)| {
             info.name == node || info.address.0 == node || id.to_string() == node
         });
-        match named {
-            Some((_, info)) => Ok(info.address.clone()),
-            None => Err(ClientError::Refused(
-                kv_common::refusal::Refusal::NotFound {
-                    what: format!("there is no node '{node}'"),
-                },
-            )),
+        match (named.next(), named.next()) {
+            (Some((_, info)), None) => Ok(info.address.clone()),
+            (None, _) => Err(ClientError::Refused(Refusal::NotFound {
+                what: format!("there is no node '{node}'"),
+            })),
+            (Some(_), Some(_)) => Err(ClientError::Refused(Refusal::NotAllowed {
+                why: format!("several nodes are called '{node}'; use an address or an id"),
+            })),
         }
     }
 

@@ -4,6 +4,7 @@ use kv_common::message::registry::{ClusterStatus, NodeStatus};
 use kv_common::time::Now;
 
 use crate::coordinator::Coordinator;
+use crate::proposals::PATIENCE_WITH_FORMER_MEMBERS;
 
 impl Coordinator {
     /// How everything is.
@@ -26,6 +27,24 @@ impl Coordinator {
             conditions: self.conditions(),
             nodes: nodes.collect(),
         }
+    }
+
+    /// Why spares that are here do not replace who is away.
+    fn who_is_waited_for(&self) -> Option<String> {
+        let spare = self.live.nodes.iter().find(|(node, heard)| {
+            let member = self
+                .state
+                .view()
+                .is_some_and(|view| view.has_member(**node));
+            heard.connection.is_some() && !member
+        });
+        let (spare, _) = spare?;
+        let name = self.state.name_of(*spare);
+        let patience_s = PATIENCE_WITH_FORMER_MEMBERS.as_secs();
+        Some(format!(
+            "{name} takes the place of a member that stays away for {patience_s} s, or at once when \
+             that one is forgotten (kvclient admin forget)"
+        ))
     }
 
     fn conditions(&self) -> Vec<String> {
@@ -65,6 +84,9 @@ impl Coordinator {
             ));
         } else if have < want {
             conditions.push(format!("{have} of {want} copies are in sync"));
+        }
+        if have < want && self.joiners().is_empty() {
+            conditions.extend(self.who_is_waited_for());
         }
         conditions
     }

@@ -144,7 +144,9 @@ impl Coordinator {
         match (found.next(), found.next()) {
             (Some((node, _)), None) => Ok(*node),
             (None, _) => Err(format!("no node is called '{named}'")),
-            (Some(_), Some(_)) => Err(format!("several nodes are called '{named}'; use an id")),
+            (Some(_), Some(_)) => Err(format!(
+                "several nodes are called '{named}'; use an address or an id"
+            )),
         }
     }
 }

@@ -11,7 +11,7 @@ use kv_common::view::View;
 use crate::coordinator::{Coordinator, SHARD};
 
 /// How long a former member's place is kept for it: a restart costs less than a copy.
-const PATIENCE_WITH_FORMER_MEMBERS: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE_WITH_FORMER_MEMBERS: Duration = Duration::from_secs(60);
 
 impl Coordinator {
     pub(crate) fn propose(&mut self, now: Now, node: NodeId, proposal: &Proposal) {

@@ -21,7 +21,11 @@ pub(crate) async fn run(context: &mut Context, file: &Path) -> Result<Verdict, F
     let mut target = Target::open(file)?;
     let mut export = context.client.export().await?;
     let failed = |cause| Failure::of_file(file, &cause);
-    copy(&mut export, target.writer(), &failed).await?;
+    tokio::select! {
+        copied = copy(&mut export, target.writer(), &failed) => copied?,
+        // Returning removes what was written so far.
+        _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
+    }
     target.finish().map_err(failed)?;
     let summary = export.summary();
     let text = format!("exported {} pairs to {}", summary.keys, file.display());

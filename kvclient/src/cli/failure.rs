@@ -34,6 +34,9 @@ pub(crate) enum Failure {
     /// The library says why.
     #[error("{0}{advice}", advice = advice(.0))]
     Client(#[from] ClientError),
+    /// The user did not want to wait for it.
+    #[error("interrupted")]
+    Interrupted,
     /// Nobody can do anything about it here.
     #[error("{what}")]
     Internal { what: String },
@@ -76,6 +79,8 @@ impl Failure {
                 ClientError::Refused(_) => 77,
                 ClientError::Unexpected { .. } | ClientError::Closed => 70,
             },
+            // As a shell counts a program that SIGINT ended.
+            Self::Interrupted => 130,
             Self::Stream { .. } | Self::Internal { .. } => 70,
         }
     }

@@ -62,6 +62,9 @@ struct Import {
     bytes: usize,
     /// Pairs that are in.
     pairs: u64,
+    /// The line of the newest pair.
+    last_line: u64,
+    said_several: bool,
     /// The newest pair: the next line may say when it goes.
     held_back: Option<Pair>,
     /// Why the first pair that failed did.
@@ -83,6 +86,8 @@ impl Import {
             keys: HashSet::new(),
             bytes: 0,
             pairs: 0,
+            last_line: 0,
+            said_several: false,
             held_back: None,
             failed: None,
         }
@@ -100,6 +105,7 @@ impl Import {
                 .map_err(|cause| Failure::of_file(file, &cause))?;
             match item {
                 Some(Item::Pair { key, value }) => {
+                    self.look_at_line(reader.line(), file, bar);
                     let pair = Pair {
                         key,
                         value,
@@ -128,6 +134,17 @@ impl Import {
             Some(last) => self.put(last).await,
             None => Ok(()),
         }
+    }
+
+    /// Says once that a line holds more than one pair: whoever has spaces in values did not mean that.
+    fn look_at_line(&mut self, line: u64, file: &Path, bar: &ProgressBar) {
+        if line == self.last_line && !self.said_several {
+            self.said_several = true;
+            let what = "is read as several pairs, as the old programs did; values with spaces need \
+                        the encoding that an export writes";
+            warn(file, &format!("line {line} {what}"), bar);
+        }
+        self.last_line = line;
     }
 
     /// Takes note of when a key goes. Returns whether there is such a key.
