@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use kv_common::id::Seq;
+use kv_common::limits::BATCH_TARGET_BYTES;
 use kv_common::time::Monotonic;
+use kv_common::timing::transfer_allowance;
 
 use crate::input::LinkId;
 
@@ -12,6 +14,8 @@ use crate::input::LinkId;
 const WINDOW_BYTES: usize = 16 << 20;
 /// Batches that may be on their way to a follower. Its log takes several times as many at once.
 const WINDOW_BATCHES: usize = 2048;
+/// However much is on its way, silence for so long is silence.
+const BUSY_MAX: Duration = Duration::from_secs(4);
 
 /// Where the exchange with a follower stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub(super) struct Follower {
     pub(super) heard_at: Monotonic,
     /// When its acks last moved, or when there was nothing to acknowledge.
     pub(super) progressed_at: Monotonic,
+    /// Until when large batches may keep it busy.
+    busy_until: Monotonic,
     /// What is on its way: last seq and bytes of each batch.
     in_flight: VecDeque<(Seq, usize)>,
     in_flight_bytes: usize,
@@ -55,6 +61,7 @@ impl Follower {
             lease_until: Monotonic::ZERO,
             heard_at: now,
             progressed_at: now,
+            busy_until: Monotonic::ZERO,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
         }
@@ -151,6 +158,11 @@ impl Follower {
         if self.in_flight.is_empty() {
             self.progressed_at = now;
         }
+        if bytes > BATCH_TARGET_BYTES {
+            let allowance = transfer_allowance(bytes);
+            let busy_until = self.busy_until.max(now).after(allowance);
+            self.busy_until = busy_until.min(now.after(BUSY_MAX));
+        }
         self.in_flight.push_back((last, bytes));
         self.in_flight_bytes += bytes;
         self.exchange = Exchange::Streaming {
@@ -164,9 +176,15 @@ impl Follower {
         !self.in_flight.is_empty()
     }
 
-    /// Bytes on their way to it.
-    pub(super) fn in_flight_bytes(&self) -> usize {
-        self.in_flight_bytes
+    /// When it last answered, or will have done what large batches give it to do: take, check,
+    /// flush and apply them.
+    pub(super) fn heard_or_busy(&self) -> Monotonic {
+        self.heard_at.max(self.busy_until)
+    }
+
+    /// The same for its acks.
+    pub(super) fn progressed_or_busy(&self) -> Monotonic {
+        self.progressed_at.max(self.busy_until)
     }
 
     /// The primary itself stood still for `gap`: what the follower said meanwhile may not be read yet.
@@ -227,6 +245,21 @@ mod tests {
         assert_eq!(follower.held(), None);
         assert_eq!(follower.lease_until(), Monotonic(105));
         assert_eq!(follower.wants(), None, "it must be matched first");
+    }
+
+    #[test]
+    fn a_large_batch_is_given_time() {
+        let mut follower = streaming(0);
+        follower.sent(Monotonic(10), Seq(1), 100);
+        assert_eq!(follower.heard_or_busy(), Monotonic::ZERO);
+        follower.sent(Monotonic(10), Seq(2), 64 << 20);
+        let busy_until = follower.heard_or_busy();
+        assert!(busy_until > Monotonic(10).after(Duration::from_secs(1)));
+        for seq in 3..100 {
+            follower.sent(Monotonic(10), Seq(seq), 64 << 20);
+        }
+        let at_most = Monotonic(10).after(Duration::from_secs(4));
+        assert_eq!(follower.heard_or_busy(), at_most);
     }
 
     #[test]

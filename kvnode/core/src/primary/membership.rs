@@ -7,7 +7,6 @@
 use kv_common::id::NodeId;
 use kv_common::message::control::{NodeToCoordinator, Proposal};
 use kv_common::time::{Monotonic, Now};
-use kv_common::timing::transfer_allowance;
 
 use super::follower::{Exchange, Follower};
 use super::{Phase, Primary};
@@ -84,11 +83,9 @@ impl Primary {
         let Some(follower) = self.followers.get(&node) else {
             return Some("is not reached");
         };
-        // What is on its way to it has to be taken, checked and flushed there.
-        let allowance = transfer_allowance(follower.in_flight_bytes());
-        let silent = now.since(follower.heard_at) >= self.timing.remove_silent() + allowance;
+        let silent = now.since(follower.heard_or_busy()) >= self.timing.remove_silent();
         let stuck = follower.has_entries_waiting()
-            && now.since(follower.progressed_at) >= self.timing.remove_stuck() + allowance;
+            && now.since(follower.progressed_or_busy()) >= self.timing.remove_stuck();
         match follower.exchange {
             Exchange::Down { broke: true } => Some("lost its connection"),
             Exchange::NeedsCopy => Some("needs a copy"),
