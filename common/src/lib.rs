@@ -10,6 +10,7 @@ pub mod command;
 pub mod db_txt;
 pub mod edit;
 pub mod entry;
+pub mod glob;
 pub mod history;
 pub mod id;
 pub mod limits;

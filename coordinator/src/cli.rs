@@ -22,6 +22,24 @@ pub(crate) struct Arguments {
     #[arg(default_value = "127.0.0.1:7100")]
     pub(crate) listen: Address,
 
+    /// Where to listen for Redis clients that ask a Sentinel; port 0 takes a free one [default: nowhere]
+    #[arg(long, env = "KV_COORDINATOR_SENTINEL_LISTEN", value_name = "ADDR")]
+    pub(crate) sentinel_listen: Option<Address>,
+
+    /// What Redis clients call the cluster
+    #[arg(long, env = "KV_COORDINATOR_SENTINEL_NAME", value_name = "NAME")]
+    #[arg(default_value = "mymaster")]
+    pub(crate) sentinel_name: String,
+
+    /// Further addresses under which Redis clients reach a Sentinel of this cluster
+    #[arg(
+        long,
+        env = "KV_COORDINATOR_SENTINEL_ANNOUNCE",
+        value_name = "ADDR[,ADDR…]"
+    )]
+    #[arg(value_delimiter = ',', requires = "sentinel_listen")]
+    pub(crate) sentinel_announce: Vec<Address>,
+
     /// The folder of the coordinator's data
     #[arg(long, env = "KV_COORDINATOR_DATA_DIR", value_name = "DIR")]
     #[arg(required = true)]

@@ -24,7 +24,7 @@ const REFUSED_MAX: u64 = 100;
 /// After a failure that will not have passed at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 /// A reader that takes nothing for so long is given up.
-const STALL_MAX: Duration = Duration::from_secs(5);
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// What connections know.
 pub(crate) struct Door {
@@ -42,6 +42,8 @@ pub(crate) enum ConnectionEnd {
     Accept(#[from] kv_net::AcceptError),
     #[error(transparent)]
     Link(#[from] LinkError),
+    #[error("the connection broke: {0}")]
+    Socket(#[from] std::io::Error),
     #[error("it took nothing for {} s", STALL_MAX.as_secs())]
     Stalled,
     #[error("the coordinator stops")]

@@ -6,6 +6,7 @@
 //! | `start` | the order of a start and of a stop |
 //! | `registry` | the task that owns the core, and carries out what it asks for |
 //! | `connections`, `node_connection`, `client_connection` | who calls, and what is read from and written to them |
+//! | `sentinel_connection` | Redis clients that ask where the primary is |
 //! | `stored` | what is remembered, on the disk |
 //! | `store_thread` | the thread that writes it |
 
@@ -14,6 +15,7 @@ mod client_connection;
 mod connections;
 mod node_connection;
 mod registry;
+mod sentinel_connection;
 mod start;
 mod store_thread;
 mod stored;

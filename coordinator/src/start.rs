@@ -7,6 +7,7 @@ use std::rc::Rc;
 use coordinator_core::cluster_state::ClusterState;
 use coordinator_core::coordinator::{Coordinator, Settings};
 use kv_common::id::ClusterId;
+use kv_common::timing::Timing;
 use kv_daemon::{clock, raise_open_files};
 use kv_net::{ListenError, listen};
 use kv_store::{DataDir, DataDirError, DataDirOwner};
@@ -20,6 +21,7 @@ use tokio::task::LocalSet;
 use crate::cli::Arguments;
 use crate::connections::{self, Door};
 use crate::registry::{ARRIVALS, Ended, Registry};
+use crate::sentinel_connection::{self, SentinelDoor};
 use crate::store_thread::StoreThread;
 use crate::stored::{self, StoredError};
 
@@ -63,10 +65,20 @@ pub(crate) fn run(arguments: &Arguments, settings: Settings) -> Result<(), Coord
     raise_open_files();
     // A port that is taken is said before anything is touched. Who calls early waits in its queue.
     let listener = runtime.block_on(listen(&arguments.listen))?;
+    let sentinel = match &arguments.sentinel_listen {
+        Some(address) => Some(runtime.block_on(listen(address))?),
+        None => None,
+    };
+    let doors = Doors {
+        listener,
+        sentinel,
+        arguments,
+        timing: Timing::from_ms(settings.heartbeat_interval_ms),
+    };
     let (_data_dir, mut registry, cluster) = open(arguments, settings)?;
     let ended = runtime.block_on(LocalSet::new().run_until(async {
         let stop = asked_to_stop()?;
-        serve(&mut registry, cluster, listener, stop).await
+        serve(&mut registry, cluster, doors, stop).await
     }));
     registry.stop();
     match ended? {
@@ -106,22 +118,51 @@ fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Where the coordinator listens.
+struct Doors<'a> {
+    listener: TcpListener,
+    /// For Redis clients that ask a Sentinel.
+    sentinel: Option<TcpListener>,
+    arguments: &'a Arguments,
+    timing: Timing,
+}
+
 async fn serve(
     registry: &mut Registry,
     cluster: ClusterId,
-    listener: TcpListener,
+    doors: Doors<'_>,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, CoordinatorError> {
     if let Err(ended) = registry.begin().await {
         return Ok(ended);
     }
-    tracing::info!(address = %listener.local_addr()?, %cluster, "listening");
+    tracing::info!(address = %doors.listener.local_addr()?, %cluster, "listening");
     let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+    let sentinel = match doors.sentinel {
+        Some(sentinel) => {
+            let address = sentinel.local_addr()?;
+            tracing::info!(%address, "serving Redis clients as a Sentinel");
+            let settings = coordinator_sentinel::Settings {
+                master_name: doors.arguments.sentinel_name.clone(),
+                port: address.port(),
+                others: doors.arguments.sentinel_announce.clone(),
+                cluster,
+                timing: doors.timing,
+            };
+            let door = SentinelDoor::new(settings, arrivals.clone(), registry.maps());
+            let listening = sentinel_connection::listen(Rc::new(door), sentinel);
+            Some(tokio::task::spawn_local(listening))
+        }
+        None => None,
+    };
     let door = Rc::new(Door::new(cluster, arrivals, registry.maps()));
-    let listening = tokio::task::spawn_local(connections::listen(door, listener));
+    let listening = tokio::task::spawn_local(connections::listen(door, doors.listener));
     tracing::info!("ready");
     let ended = registry.run(arrived, stop).await;
     tracing::info!("stopping");
     listening.abort();
+    if let Some(sentinel) = sentinel {
+        sentinel.abort();
+    }
     Ok(ended)
 }

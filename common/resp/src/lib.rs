@@ -6,13 +6,19 @@
 //! | `request` | a resumable reader of requests, with limits |
 //! | `inline` | requests as people type them |
 //! | `value` | replies and how they are written |
+//! | `subscriptions` | what one connection wants to hear |
+//! | `unknown` | the answer to a command that there is not |
 //! | `number` | whole numbers in exactly the form that the protocol takes |
 
 mod inline;
 mod number;
 mod request;
+mod subscriptions;
+mod unknown;
 mod value;
 
 pub use number::{integer, unsigned};
 pub use request::{Limits, ProtocolError, RequestReader, Taken};
+pub use subscriptions::{SubscriptionError, Subscriptions};
+pub use unknown::unknown_command;
 pub use value::{Protocol, Value};

@@ -8,12 +8,10 @@
 //! | `sessions.rs` | retry records |
 //! | `overlay.rs` | changes not yet committed |
 //! | `execute.rs`, `execute/*` | commands: changes and replies |
-//! | `glob.rs` | patterns over keys |
 
 mod digest;
 mod execute;
 mod expiry;
-mod glob;
 mod overlay;
 mod record;
 mod sessions;
@@ -30,7 +28,6 @@ use kv_common::message::client::MarkDigest;
 use kv_common::time::UnixMs;
 
 pub use execute::{Execution, execute, expire_due};
-pub use glob::Glob;
 pub use overlay::Overlay;
 pub use sessions::{LookUp, SessionDecodeError, Sessions};
 

@@ -1,5 +1,7 @@
 //! Commands on the bits of values. The highest bit of a byte is the first.
 
+use std::ops::Range;
+
 use kv_common::command::Command;
 use kv_common::edit::{BitField, BitFieldOverflow, BitFieldStep, BitOperator, Edit};
 use kv_common::limits::VALUE_MAX_BYTES;
@@ -9,7 +11,7 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::shape::Shape;
-use crate::strings::sub_range;
+use crate::strings::{clamped_range, sub_range};
 
 const BAD_OFFSET: Fault = Fault::text("ERR bit offset is not an integer or out of range");
 const BAD_BIT: Fault = Fault::text("ERR bit is not an integer or out of range");
@@ -43,6 +45,9 @@ pub(crate) fn set(call: &mut Call<'_>) -> Result<Plan, Fault> {
     Ok(Plan::Ask(Command::Edit { key, edit }, Shape::Plain))
 }
 
+/// What two places mean in so many units.
+type Places = fn(usize, i64, i64) -> Range<usize>;
+
 /// Where to look, both ends included.
 #[derive(Clone, Copy, Debug)]
 pub struct BitRange {
@@ -62,9 +67,9 @@ impl BitRange {
     };
 
     /// The bits that are meant, of a value of so many bytes.
-    fn bits(&self, bytes: usize) -> std::ops::Range<usize> {
+    fn bits(&self, bytes: usize, places: Places) -> Range<usize> {
         let unit = if self.in_bits { 1 } else { 8 };
-        let range = sub_range(bytes * 8 / unit, self.start, self.end);
+        let range = places(bytes * 8 / unit, self.start, self.end);
         range.start * unit..range.end * unit
     }
 }
@@ -121,7 +126,7 @@ pub(crate) fn get_bit(value: &[u8], offset: u64) -> bool {
 }
 
 pub(crate) fn bit_count(value: &[u8], range: &BitRange) -> u64 {
-    let bits = range.bits(value.len());
+    let bits = range.bits(value.len(), sub_range);
     if bits.is_empty() {
         return 0;
     }
@@ -144,7 +149,7 @@ pub(crate) fn bit_position(value: Option<&[u8]>, bit: bool, range: &BitRange) ->
     let Some(value) = value else {
         return if bit { -1 } else { 0 };
     };
-    let bits = range.bits(value.len());
+    let bits = range.bits(value.len(), clamped_range);
     let skipped = if bit { 0x00 } else { 0xff };
     let mut at = bits.start;
     while at < bits.end {
@@ -312,6 +317,8 @@ mod tests {
         assert_eq!(bit_position(Some(&ones), false, &BitRange::WHOLE), 16);
         assert_eq!(bit_position(Some(&ones), false, &bits(0, -1)), -1);
         assert_eq!(bit_position(Some(&ones), true, &bits(3, 9)), 3);
+        assert_eq!(bit_position(Some(&ones), true, &bits(-1, -100)), -1);
+        assert_eq!(bit_position(Some(&ones), true, &bits(-50, -100)), 0);
         assert_eq!(bit_position(Some(&[0, 1]), true, &BitRange::WHOLE), 15);
         assert_eq!(bit_position(None, false, &BitRange::WHOLE), 0);
         assert_eq!(bit_position(None, true, &BitRange::WHOLE), -1);

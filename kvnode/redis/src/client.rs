@@ -5,7 +5,7 @@ use kv_resp::{Protocol, Value, integer};
 
 use crate::call::Call;
 use crate::connection::Replies;
-use crate::fault::Fault;
+use crate::fault::{Fault, shown};
 use crate::host::Role;
 use crate::plan::Plan;
 
@@ -84,8 +84,7 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Result<Plan, Fault> {
                 at += 2;
             }
             _ => {
-                let option = call.bytes(at)?;
-                let option = String::from_utf8_lossy(&option).into_owned();
+                let option = shown(&call.bytes(at)?);
                 return Err(Fault::with(format!(
                     "ERR Syntax error in HELLO option '{option}'"
                 )));
@@ -186,8 +185,7 @@ fn set_info(call: &mut Call<'_>) -> Result<Value, Fault> {
         "LIB-NAME" => call.state.library_name = plain_name(value, "lib-name")?,
         "LIB-VER" => call.state.library_version = plain_name(value, "lib-ver")?,
         _ => {
-            let option = call.bytes(2)?;
-            let option = String::from_utf8_lossy(&option).into_owned();
+            let option = shown(&call.bytes(2)?);
             return Err(Fault::with(format!("ERR Unrecognized option '{option}'")));
         }
     }

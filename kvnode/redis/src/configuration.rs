@@ -1,12 +1,12 @@
 //! CONFIG: the settings that clients and tools ask for, under the names that Redis gives them.
 
 use bytes::Bytes;
+use kv_common::glob::Glob;
 use kv_common::limits::VALUE_MAX_BYTES;
 use kv_resp::Value;
-use kvnode_core::state::Glob;
 
 use crate::call::Call;
-use crate::fault::Fault;
+use crate::fault::{Fault, shown};
 use crate::host::NodeFacts;
 use crate::plan::Plan;
 
@@ -61,8 +61,7 @@ fn get(call: &Call<'_>) -> Result<Plan, Fault> {
 
 /// Settings are given at the start and stay.
 fn set(call: &Call<'_>) -> Result<Fault, Fault> {
-    let name = call.bytes(2)?;
-    let name = String::from_utf8_lossy(&name).into_owned();
+    let name = shown(&call.bytes(2)?);
     let facts = call.host.facts();
     let is_known = settings(&facts)
         .iter()

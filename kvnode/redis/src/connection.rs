@@ -137,8 +137,7 @@ impl Connection {
         let spec = match accepted(arguments) {
             Ok(spec) => spec,
             Err(fault) => {
-                self.spoil();
-                return Err(fault);
+                return Err(self.unaccepted(arguments, fault));
             }
         };
         self.state.last_command = spec.name;
@@ -182,6 +181,20 @@ impl Connection {
             }
         }
         shaped(shape, result, writes)
+    }
+
+    /// A request that is none spoils the transaction; an EXEC that is none ends it.
+    fn unaccepted(&mut self, arguments: &[Bytes], fault: Fault) -> Fault {
+        let is_exec = arguments
+            .first()
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"exec"));
+        if !is_exec {
+            self.spoil();
+            return fault;
+        }
+        self.state.queue = None;
+        self.state.guards.clear();
+        fault.ends_transaction()
     }
 
     fn spoil(&mut self) {

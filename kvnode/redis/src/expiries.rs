@@ -5,7 +5,7 @@ use kv_common::edit::{Edit, ExpiryCondition};
 use kv_common::time::UnixMs;
 
 use crate::call::Call;
-use crate::fault::Fault;
+use crate::fault::{Fault, shown};
 use crate::plan::Plan;
 use crate::shape::Shape;
 
@@ -85,8 +85,7 @@ fn condition(call: &Call<'_>) -> Result<ExpiryCondition, Fault> {
             "GT" => gt = true,
             "LT" => lt = true,
             _ => {
-                let option = call.bytes(index)?;
-                let option = String::from_utf8_lossy(&option).into_owned();
+                let option = shown(&call.bytes(index)?);
                 return Err(Fault::with(format!("ERR Unsupported option {option}")));
             }
         }

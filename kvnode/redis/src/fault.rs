@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use kv_common::refusal::Refusal;
-use kv_resp::Value;
+use kv_resp::{Value, unknown_command};
 
 /// How much of a request an error shows.
 const SHOWN_BYTES: usize = 128;
@@ -26,6 +26,12 @@ impl Fault {
         Self(Cow::Owned(text))
     }
 
+    /// What EXEC answers when it is refused for this reason.
+    pub(crate) fn ends_transaction(&self) -> Self {
+        let why = self.0.strip_prefix("ERR ").unwrap_or(&self.0);
+        Self::with(format!("EXECABORT Transaction discarded because of: {why}"))
+    }
+
     pub(crate) fn arity(name: &str) -> Self {
         Self::with(format!(
             "ERR wrong number of arguments for '{name}' command"
@@ -37,21 +43,7 @@ impl Fault {
     }
 
     pub(crate) fn unknown_command(arguments: &[Bytes]) -> Self {
-        let name = arguments.first().map_or(&[][..], |name| &name[..]);
-        let mut text = format!(
-            "ERR unknown command '{}', with args beginning with: ",
-            shown(name)
-        );
-        let begin = text.len();
-        for argument in arguments.iter().skip(1) {
-            if text.len() - begin >= SHOWN_BYTES {
-                break;
-            }
-            let left = SHOWN_BYTES - (text.len() - begin);
-            let argument = &argument[..argument.len().min(left)];
-            text.push_str(&format!("'{}' ", String::from_utf8_lossy(argument)));
-        }
-        Self::with(text)
+        Self::with(unknown_command(arguments))
     }
 
     pub(crate) fn unknown_subcommand(command: &str, subcommand: &[u8]) -> Self {
@@ -63,7 +55,9 @@ impl Fault {
     }
 }
 
-fn shown(word: &[u8]) -> String {
+/// A word of a request as errors show it: up to a zero byte, and not too much of it.
+pub(crate) fn shown(word: &[u8]) -> String {
+    let word = word.split(|byte| *byte == 0).next().unwrap_or(word);
     String::from_utf8_lossy(&word[..word.len().min(SHOWN_BYTES)]).into_owned()
 }
 

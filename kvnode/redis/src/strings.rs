@@ -21,10 +21,19 @@ pub(crate) fn get(call: &mut Call<'_>) -> Result<Plan, Fault> {
     Ok(Plan::Ask(Command::Get { key }, Shape::Plain))
 }
 
+/// What SET and GETEX may say about the expiry.
+#[derive(Clone, Copy)]
+enum ExpiryOption {
+    Keep,
+    Drop,
+    /// The time stands at this place.
+    Time(TimeUnit, usize),
+}
+
 /// The options of SET and GETEX, as they come one after the other.
 #[derive(Default)]
 struct SetOptions {
-    expiry: Option<ExpiryEdit>,
+    expiry: Option<ExpiryOption>,
     condition: Option<PutCondition>,
     returns_old: bool,
 }
@@ -50,19 +59,16 @@ impl SetOptions {
                     options.returns_old = true;
                     false
                 }
-                "KEEPTTL" if sets => options.expiry(ExpiryEdit::Keep)?,
-                "PERSIST" if !sets => options.expiry(ExpiryEdit::Drop)?,
+                "KEEPTTL" if sets => options.expiry(ExpiryOption::Keep)?,
+                "PERSIST" if !sets => options.expiry(ExpiryOption::Drop)?,
                 "EX" | "PX" | "EXAT" | "PXAT" if at + 1 < call.count() => {
-                    // A second one is a syntax error even if its number is none.
-                    options.expiry(ExpiryEdit::Drop)?;
                     let unit = match word.as_str() {
                         "EX" => TimeUnit::SECONDS,
                         "PX" => TimeUnit::MILLISECONDS,
                         "EXAT" => TimeUnit::SECONDS.absolute(),
                         _ => TimeUnit::MILLISECONDS.absolute(),
                     };
-                    let time = positive_expiry(call, at + 1, unit)?;
-                    options.expiry = Some(ExpiryEdit::Replace(time));
+                    options.expiry(ExpiryOption::Time(unit, at + 1))?;
                     true
                 }
                 _ => return Err(Fault::SYNTAX),
@@ -79,11 +85,23 @@ impl SetOptions {
         Ok(false)
     }
 
-    fn expiry(&mut self, expiry: ExpiryEdit) -> Result<bool, Fault> {
+    fn expiry(&mut self, expiry: ExpiryOption) -> Result<bool, Fault> {
         if self.expiry.replace(expiry).is_some() {
             return Err(Fault::SYNTAX);
         }
         Ok(false)
+    }
+
+    /// What becomes of the expiry. A time is looked at when all options are known to be such.
+    fn expiry_edit(&self, call: &Call<'_>) -> Result<Option<ExpiryEdit>, Fault> {
+        Ok(match self.expiry {
+            None => None,
+            Some(ExpiryOption::Keep) => Some(ExpiryEdit::Keep),
+            Some(ExpiryOption::Drop) => Some(ExpiryEdit::Drop),
+            Some(ExpiryOption::Time(unit, at)) => {
+                Some(ExpiryEdit::Replace(positive_expiry(call, at, unit)?))
+            }
+        })
     }
 }
 
@@ -103,7 +121,7 @@ pub(crate) fn set(call: &mut Call<'_>) -> Result<Plan, Fault> {
     let options = SetOptions::read(call, 3, true)?;
     let edit = Edit::Set {
         value,
-        expiry: options.expiry.unwrap_or(ExpiryEdit::Drop),
+        expiry: options.expiry_edit(call)?.unwrap_or(ExpiryEdit::Drop),
         condition: options.condition.unwrap_or(PutCondition::Always),
         returns_old: options.returns_old,
     };
@@ -162,7 +180,7 @@ pub(crate) fn get_and_delete(call: &mut Call<'_>) -> Result<Plan, Fault> {
 }
 
 pub(crate) fn get_and_expire(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    match SetOptions::read(call, 2, false)?.expiry {
+    match SetOptions::read(call, 2, false)?.expiry_edit(call)? {
         None => get(call),
         Some(expiry) => edit(call, Edit::GetAndExpire(expiry), Shape::Plain),
     }
@@ -216,12 +234,17 @@ pub(crate) fn get_range(call: &mut Call<'_>) -> Result<Plan, Fault> {
 
 /// The bytes from `start` to `end`, both included; negative places count from the end.
 pub(crate) fn sub_range(length: usize, start: i64, end: i64) -> Range<usize> {
-    let Ok(signed_length) = i64::try_from(length) else {
-        return 0..0;
-    };
     if start < 0 && end < 0 && start > end {
         return 0..0;
     }
+    clamped_range(length, start, end)
+}
+
+/// The same, but both ends are brought to the beginning before they are compared.
+pub(crate) fn clamped_range(length: usize, start: i64, end: i64) -> Range<usize> {
+    let Ok(signed_length) = i64::try_from(length) else {
+        return 0..0;
+    };
     let place = |index: i64| match index {
         ..0 => (signed_length.saturating_add(index)).max(0),
         index => index,

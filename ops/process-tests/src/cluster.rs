@@ -131,6 +131,25 @@ impl Cluster {
         self.address(COORDINATOR)
     }
 
+    /// Where the running node `name` listens for Redis clients.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn redis_address(&self, name: &str) -> String {
+        self.node(name).redis_address()
+    }
+
+    /// Where the coordinator listens as a Sentinel.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn sentinel_address(&self) -> String {
+        let coordinator = self.coordinator.as_ref();
+        coordinator.expect("the coordinator runs").redis_address()
+    }
+
     /// A person who asks the coordinator.
     #[must_use]
     pub fn user(&self) -> User {

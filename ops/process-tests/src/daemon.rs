@@ -121,6 +121,22 @@ impl Daemon {
         })
     }
 
+    /// Where it listens for Redis clients, which it logged when it started to listen.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn redis_address(&self) -> String {
+        let log = self.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains("serving Redis clients"));
+        let line = line.unwrap_or_else(|| panic!("{} has no Redis door:\n{log}", self.name));
+        let start = line.find("127.0.0.1:").expect("an address of this machine");
+        let address = line[start..].split_ascii_whitespace().next();
+        address.expect("an address").to_owned()
+    }
+
     /// How it ended, if it has.
     ///
     /// # Panics

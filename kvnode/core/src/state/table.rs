@@ -17,12 +17,12 @@
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use kv_common::glob::Glob;
 use kv_common::time::UnixMs;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::digest::Digest;
 use super::expiry::ExpiryIndex;
-use super::glob::Glob;
 use super::record::Record;
 
 /// How many partitions there are. With it, a million keys make an average load of three quarters.

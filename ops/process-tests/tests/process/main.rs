@@ -12,6 +12,8 @@ mod commands;
 mod crashes;
 mod data;
 mod menu;
+mod redis_clients;
+mod redis_difference;
 mod restarts;
 mod rounds;
 mod starting;

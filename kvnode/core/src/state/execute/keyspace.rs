@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use kv_common::command::Reply;
 use kv_common::entry::Change;
+use kv_common::glob::Glob;
 use kv_common::refusal::Refusal;
 
-use super::super::glob::Glob;
 use super::super::overlay::Meeting;
 use super::super::record::Record;
 use super::run::Run;

@@ -4,7 +4,7 @@
 //! that is not in it, and `\` takes away the next byte's special meaning, in sets too. A set that
 //! is not closed and a `\` at the end stand for themselves. `[]` matches no byte, `[^]` any.
 
-use kv_common::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// The longest pattern. Matching takes at most pattern length × key length steps.
 const PATTERN_MAX_BYTES: usize = 1024;

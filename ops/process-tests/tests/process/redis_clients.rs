@@ -1,0 +1,235 @@
+//! Redis clients as their users have them.
+
+use std::time::{Duration, Instant};
+
+use process_tests::{Cluster, ClusterOptions, PATIENCE, RespConnection};
+use redis::sentinel::{SentinelClient, SentinelServerType};
+use redis::{AsyncCommands, RedisError};
+
+/// Between two attempts of a client that was told to wait.
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn with_redis_doors(nodes: usize) -> Cluster {
+    let any = |flag: &str| vec![flag.to_owned(), "127.0.0.1:0".to_owned()];
+    Cluster::start(ClusterOptions {
+        nodes,
+        coordinator: any("--sentinel-listen"),
+        node: any("--redis-listen"),
+    })
+}
+
+/// Writes `number` under a key of its own, on whatever node the Sentinel names.
+async fn write(
+    client: &mut SentinelClient,
+    connection: &mut Option<redis::aio::MultiplexedConnection>,
+    number: u32,
+) -> Result<(), RedisError> {
+    if connection.is_none() {
+        *connection = Some(client.get_async_connection().await?);
+    }
+    match connection {
+        Some(open) => open.set(format!("key-{number}"), number).await,
+        None => Ok(()),
+    }
+}
+
+/// Goes on until `count` more writes were answered with success; says which.
+async fn write_until(client: &mut SentinelClient, from: u32, count: u32) -> Vec<u32> {
+    let started = Instant::now();
+    let (mut connection, mut done) = (None, Vec::new());
+    let mut number = from;
+    while done.len() < count as usize {
+        assert!(
+            started.elapsed() < 4 * PATIENCE,
+            "only {} writes",
+            done.len()
+        );
+        number += 1;
+        match write(client, &mut connection, number).await {
+            Ok(()) => done.push(number),
+            Err(_) => {
+                connection = None;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    done
+}
+
+#[tokio::test]
+async fn a_client_follows_its_sentinel_to_the_next_primary_and_loses_nothing() {
+    let mut cluster = with_redis_doors(3);
+    let sentinel = format!("redis://{}", cluster.sentinel_address());
+    let mut client = SentinelClient::build(
+        vec![sentinel],
+        "mymaster".to_owned(),
+        None,
+        SentinelServerType::Master,
+    )
+    .expect("a client");
+    let mut done = write_until(&mut client, 0, 200).await;
+    let former = cluster.primary();
+    let going_on = tokio::spawn(async move {
+        let done = write_until(&mut client, 1_000_000, 500).await;
+        (client, done)
+    });
+    cluster.kill_node(&former);
+    let (mut client, more) = going_on.await.expect("goes on by itself");
+    done.extend(more);
+    done.extend(write_until(&mut client, 2_000_000, 100).await);
+    assert_ne!(cluster.primary(), former);
+    let mut connection = client.get_async_connection().await.expect("connects");
+    for number in done {
+        let found: Option<u32> = connection
+            .get(format!("key-{number}"))
+            .await
+            .expect("reads");
+        assert_eq!(found, Some(number), "key-{number} was acknowledged");
+    }
+    cluster.start_node(&former);
+    cluster.wait_for_in_sync(3);
+    cluster.expect_equal_copies();
+}
+
+#[test]
+fn a_switchover_closes_the_connections_of_the_former_primary() {
+    let cluster = with_redis_doors(3);
+    let former = cluster.primary();
+    let mut client = RespConnection::connect(&cluster.redis_address(&former));
+    assert_eq!(client.ask(&["SET", "a", "1"]), "+OK");
+    let mut listener = RespConnection::connect(&cluster.sentinel_address());
+    assert!(
+        listener
+            .ask(&["SUBSCRIBE", "+switch-master"])
+            .contains("subscribe")
+    );
+    let mut sentinel = RespConnection::connect(&cluster.sentinel_address());
+    assert_eq!(sentinel.ask(&["SENTINEL", "FAILOVER", "mymaster"]), "+OK");
+    assert_eq!(client.receive(), None, "closed");
+    let next = cluster
+        .wait_for_other_primary(&former)
+        .primary()
+        .expect("one");
+    let told = listener.receive().expect("is told");
+    let (_, new_port) = cluster.redis_address(&next).split_once(':').map_or_else(
+        || panic!("an address"),
+        |(host, port)| (host.to_owned(), port.to_owned()),
+    );
+    assert!(
+        told.contains("mymaster 127.0.0.1 ") && told.contains(&new_port),
+        "{told}"
+    );
+    let mut client = RespConnection::connect(&cluster.redis_address(&next));
+    assert_eq!(client.ask(&["GET", "a"]), "$\"1\"");
+}
+
+#[test]
+fn a_backup_takes_no_writes_and_reads_only_from_those_that_ask_for_it() {
+    let cluster = with_redis_doors(2);
+    let mut primary = RespConnection::connect(&cluster.redis_address(&cluster.primary()));
+    assert_eq!(primary.ask(&["SET", "a", "1"]), "+OK");
+    let mut backup = RespConnection::connect(&cluster.redis_address(&cluster.backup()));
+    assert_eq!(
+        backup.ask(&["SET", "a", "2"]),
+        "-READONLY You can't write against a read only replica."
+    );
+    assert!(backup.ask(&["GET", "a"]).starts_with("-MASTERDOWN "));
+    assert_eq!(backup.ask(&["READONLY"]), "+OK");
+    process_tests::wait_until("the backup to have applied it", PATIENCE, || {
+        let reply = backup.ask(&["GET", "a"]);
+        if reply == "$\"1\"" {
+            Ok(())
+        } else {
+            Err(reply)
+        }
+    });
+    assert!(backup.ask(&["SET", "a", "2"]).starts_with("-READONLY "));
+    assert!(
+        backup
+            .ask(&["ROLE"])
+            .starts_with("*[$\"slave\", $\"127.0.0.1\"")
+    );
+}
+
+#[test]
+fn a_watched_key_that_changes_keeps_a_transaction_from_being_done() {
+    let cluster = with_redis_doors(1);
+    let address = cluster.redis_address("node-1");
+    let (mut one, mut other) = (
+        RespConnection::connect(&address),
+        RespConnection::connect(&address),
+    );
+    for interfere in [true, false] {
+        assert_eq!(one.ask(&["SET", "a", "1"]), "+OK");
+        assert_eq!(one.ask(&["WATCH", "a"]), "+OK");
+        assert_eq!(one.ask(&["MULTI"]), "+OK");
+        assert_eq!(one.ask(&["INCR", "a"]), "+QUEUED");
+        assert_eq!(one.ask(&["APPEND", "a", "x"]), "+QUEUED");
+        assert_eq!(one.ask(&["INCR", "a"]), "+QUEUED");
+        if interfere {
+            assert_eq!(other.ask(&["SET", "a", "7"]), "+OK");
+            assert_eq!(one.ask(&["EXEC"]), "*-1");
+            assert_eq!(one.ask(&["GET", "a"]), "$\"7\"");
+        } else {
+            let error = "-ERR value is not an integer or out of range";
+            assert_eq!(one.ask(&["EXEC"]), format!("*[:2, :2, {error}]"));
+            assert_eq!(one.ask(&["GET", "a"]), "$\"2x\"");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_request_is_answered_and_ends_only_its_own_connection() {
+    let cluster = with_redis_doors(1);
+    let address = cluster.redis_address("node-1");
+    let mut steady = RespConnection::connect(&address);
+    for (bytes, reply) in [
+        ("*x\r\n", "-ERR Protocol error: invalid multibulk length"),
+        ("*1\r\n$-5\r\n", "-ERR Protocol error: invalid bulk length"),
+        (
+            "*1\r\n$99999999999\r\n",
+            "-ERR Protocol error: invalid bulk length",
+        ),
+        ("*2\r\n*1\r\n", "-ERR Protocol error: expected '$', got '*'"),
+        (
+            "GET \"a\r\n",
+            "-ERR Protocol error: unbalanced quotes in request",
+        ),
+    ] {
+        let mut bad = RespConnection::connect(&address);
+        assert!(bad.send_bytes(bytes.as_bytes()));
+        assert_eq!(bad.receive().as_deref(), Some(reply), "{bytes:?}");
+        assert_eq!(bad.receive(), None, "closed after {bytes:?}");
+        assert_eq!(steady.ask(&["PING"]), "+PONG");
+    }
+    let mut patient = RespConnection::connect(&address);
+    assert!(patient.send_bytes("*0\r\n".repeat(1_000_000).as_bytes()));
+    assert_eq!(patient.ask(&["PING"]), "+PONG");
+}
+
+#[test]
+fn a_pipeline_whose_replies_nobody_reads_holds_up_its_own_sender_alone() {
+    let cluster = with_redis_doors(1);
+    let address = cluster.redis_address("node-1");
+    let mut steady = RespConnection::connect(&address);
+    let value = "v".repeat(1 << 20);
+    assert_eq!(steady.ask(&["SET", "large", &value]), "+OK");
+    let mut slow = RespConnection::connect(&address);
+    let asked = 2000;
+    let get = "*2\r\n$3\r\nGET\r\n$5\r\nlarge\r\n".repeat(asked);
+    assert!(slow.send_bytes(get.as_bytes()));
+    for _ in 0..100 {
+        assert_eq!(steady.ask(&["PING"]), "+PONG");
+    }
+    let memory = steady.ask(&["INFO", "memory"]);
+    let used = memory.split("used_memory:").nth(1).expect("a field");
+    let used: String = used.chars().take_while(char::is_ascii_digit).collect();
+    let used: u64 = used.parse().expect("a number");
+    assert!(
+        used < 512 << 20,
+        "{used} bytes for replies that nobody reads"
+    );
+    for _ in 0..asked {
+        assert_eq!(slow.receive().expect("a reply").len(), value.len() + 3);
+    }
+}
