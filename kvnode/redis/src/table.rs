@@ -251,6 +251,15 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_every_command() {
+        let readme = include_str!("../../../README.md");
+        for spec in TABLE {
+            let name = format!("`{}`", spec.name.to_ascii_uppercase());
+            assert!(readme.contains(&name), "the README does not list {name}");
+        }
+    }
+
+    #[test]
     fn the_table_is_in_order() {
         assert!(TABLE.is_sorted_by(|one, next| one.name < next.name));
     }
