@@ -129,7 +129,7 @@ pub enum Command {
         edit: Edit,
     },
     /// Gives the value of one key and its expiry to another → [`Reply::Count`]: 1, or 0 if the other
-    /// is there and must not be.
+    /// is there and must not be; [`Reply::ConditionFailed`] if the first is absent.
     Copy {
         /// The key.
         from: Bytes,

@@ -85,9 +85,6 @@ pub enum Refusal {
     /// The sum is too large or has too many digits to be kept exactly. Nothing was done.
     #[error("the sum has too many digits")]
     DecimalOverflow,
-    /// There is no such key. Nothing was done.
-    #[error("there is no such key")]
-    NoSuchKey,
     /// What the command writes or answers is too large. Nothing was done.
     #[error("the command comes to more than {max} bytes at once")]
     TooLarge {
@@ -159,7 +156,6 @@ impl Refusal {
             | Self::Overflow
             | Self::NotADecimal
             | Self::DecimalOverflow
-            | Self::NoSuchKey
             | Self::TooLarge { .. }
             | Self::KeyTooLong { .. }
             | Self::ValueTooLong { .. }

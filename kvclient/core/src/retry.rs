@@ -54,7 +54,6 @@ pub(crate) fn decide(refusal: &Refusal, protection: Protection, uncertain: bool)
         | Refusal::Overflow
         | Refusal::NotADecimal
         | Refusal::DecimalOverflow
-        | Refusal::NoSuchKey
         | Refusal::TooLarge { .. }
         | Refusal::NotFound { .. }
         | Refusal::NotAllowed { .. } => {

@@ -84,7 +84,6 @@ pub fn refused(refusal: &Refusal, writes: bool) -> Value {
         Refusal::Overflow => "ERR increment or decrement would overflow",
         Refusal::NotADecimal => "ERR value is not a valid float",
         Refusal::DecimalOverflow => "ERR increment would produce NaN or Infinity",
-        Refusal::NoSuchKey => "ERR no such key",
         Refusal::ValueTooLong { .. } => {
             "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
         }

@@ -27,11 +27,11 @@ pub(crate) fn kind(call: &mut Call<'_>) -> Result<Plan, Fault> {
 }
 
 pub(crate) fn rename(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    move_key(call, true, Shape::OkIfOne)
+    move_key(call, true, Shape::Renamed)
 }
 
 pub(crate) fn rename_if_absent(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    move_key(call, false, Shape::Plain)
+    move_key(call, false, Shape::RenamedIfAbsent)
 }
 
 fn move_key(call: &Call<'_>, replaces: bool, shape: Shape) -> Result<Plan, Fault> {
@@ -71,7 +71,7 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Result<Plan, Fault> {
         replaces,
         moves: false,
     };
-    Ok(Plan::Ask(command, Shape::Plain))
+    Ok(Plan::Ask(command, Shape::Copied))
 }
 
 pub(crate) fn random(call: &mut Call<'_>) -> Result<Plan, Fault> {

@@ -24,8 +24,12 @@ pub enum Shape {
     Plain,
     /// 1 for done, 0 for a condition that failed.
     OneIfDone,
-    /// `OK` for a count of 1.
-    OkIfOne,
+    /// What RENAME answers.
+    Renamed,
+    /// What RENAMENX answers.
+    RenamedIfAbsent,
+    /// What COPY answers.
+    Copied,
     /// Like [`Self::Plain`], and nothing for a count of 0.
     NullIfZero,
     /// The length of a value.
@@ -124,7 +128,11 @@ impl Shape {
     fn value(&self, reply: Reply) -> Value {
         match (self, reply) {
             (Self::OneIfDone, reply) => Value::Integer((reply == Reply::Done).into()),
-            (Self::OkIfOne, _) => Value::OK,
+            (Self::Renamed | Self::RenamedIfAbsent, Reply::ConditionFailed) => {
+                Value::error("ERR no such key")
+            }
+            (Self::Renamed, _) => Value::OK,
+            (Self::Copied, Reply::ConditionFailed) => Value::Integer(0),
             (Self::NullIfZero | Self::ReferenceCount, Reply::Count(0)) => Value::Null,
             (Self::Type, Reply::Count(count)) => {
                 Value::Status(Cow::Borrowed(if count > 0 { "string" } else { "none" }))

@@ -83,7 +83,7 @@ impl Run<'_> {
                 to,
                 replaces,
                 moves,
-            } => self.copy(from, to, *replaces, *moves)?,
+            } => self.copy(from, to, *replaces, *moves),
             Command::CombineBits { operator, to, from } => self.combine_bits(*operator, to, from),
             Command::Ttl { key } => self.ttl(key),
             Command::ExpiresAt { key } => self.expires_at(key),

@@ -3,6 +3,7 @@
 mod commands;
 mod model;
 mod serial;
+mod transactions;
 
 use bytes::Bytes;
 use kv_common::entry::{Change, Entry, EntryBody};

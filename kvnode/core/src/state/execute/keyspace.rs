@@ -128,21 +128,13 @@ impl Run<'_> {
         Reply::Value(candidates.into_iter().find(|key| self.find(key).is_some()))
     }
 
-    pub(super) fn copy(
-        &mut self,
-        from: &Bytes,
-        to: &Bytes,
-        replaces: bool,
-        moves: bool,
-    ) -> Result<Reply, Refusal> {
+    pub(super) fn copy(&mut self, from: &Bytes, to: &Bytes, replaces: bool, moves: bool) -> Reply {
         let Some(found) = self.find(from) else {
-            return match moves {
-                true => Err(Refusal::NoSuchKey),
-                false => Ok(Reply::Count(0)),
-            };
+            // A reply and not a refusal: that its time has come is to be logged.
+            return Reply::ConditionFailed;
         };
         if !replaces && self.find(to).is_some() {
-            return Ok(Reply::Count(0));
+            return Reply::Count(0);
         }
         if from != to {
             if moves {
@@ -150,7 +142,7 @@ impl Run<'_> {
             }
             self.write_value(to, found.value_bytes(), found.expires_at());
         }
-        Ok(Reply::Count(1))
+        Reply::Count(1)
     }
 
     fn is_current(&self, record: &Record) -> bool {

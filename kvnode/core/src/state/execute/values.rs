@@ -60,12 +60,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn put_many(&mut self, pairs: &[(Bytes, Bytes)], if_absent: bool) -> Reply {
-        if if_absent {
-            // Each key is looked at once, so that a deletion is logged once.
-            let keys: BTreeSet<&Bytes> = pairs.iter().map(|(key, _)| key).collect();
-            if keys.into_iter().any(|key| self.find(key).is_some()) {
-                return Reply::ConditionFailed;
-            }
+        if if_absent && pairs.iter().any(|(key, _)| self.find(key).is_some()) {
+            return Reply::ConditionFailed;
         }
         for (key, value) in pairs {
             self.write_value(key, value.clone(), None);

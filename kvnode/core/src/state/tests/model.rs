@@ -97,8 +97,51 @@ impl Model {
                 self.keys.clear();
                 Reply::Done
             }
+            Command::GetMany { keys } => {
+                let values = keys.iter().map(|key| self.find(key, clock));
+                Reply::Values(values.map(|found| found.map(|(value, _)| value)).collect())
+            }
+            Command::PutMany { pairs, if_absent } => {
+                if *if_absent && pairs.iter().any(|(key, _)| self.find(key, clock).is_some()) {
+                    return Ok(Reply::ConditionFailed);
+                }
+                for (key, value) in pairs {
+                    self.set(key, value.clone(), None, clock);
+                }
+                Reply::Done
+            }
+            Command::Copy {
+                from,
+                to,
+                replaces,
+                moves,
+            } => self.copy(from, to, (*replaces, *moves), clock),
+            Command::Transaction { commands, .. } => {
+                let replies = commands.iter().map(|command| self.execute(command, clock));
+                Reply::Many(replies.collect())
+            }
             other => panic!("no command for the model: {other:?}"),
         })
+    }
+
+    fn copy(
+        &mut self,
+        from: &Bytes,
+        to: &Bytes,
+        (replaces, moves): (bool, bool),
+        clock: UnixMs,
+    ) -> Reply {
+        let Some((value, expires_at)) = self.find(from, clock) else {
+            return Reply::ConditionFailed;
+        };
+        if !replaces && self.find(to, clock).is_some() {
+            return Reply::Count(0);
+        }
+        if moves {
+            self.keys.remove(from);
+        }
+        self.keys.insert(to.clone(), (value, expires_at));
+        Reply::Count(1)
     }
 
     fn set(&mut self, key: &Bytes, value: Bytes, expires_at: Option<UnixMs>, clock: UnixMs) {

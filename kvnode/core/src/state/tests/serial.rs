@@ -53,6 +53,42 @@ fn condition() -> impl Strategy<Value = PutCondition> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
+    let scan = Command::Scan {
+        cursor: 0,
+        limit: 1000,
+        pattern: None,
+    };
+    let transaction = vec(within_transaction(), 0..6).prop_map(|commands| Command::Transaction {
+        guards: Vec::new(),
+        commands,
+    });
+    prop_oneof![
+        30 => within_transaction(),
+        2 => Just(scan),
+        6 => transaction,
+    ]
+}
+
+fn several_keys() -> impl Strategy<Value = Command> {
+    let put_many = (vec((key(), value()), 0..4), any::<bool>())
+        .prop_map(|(pairs, if_absent)| Command::PutMany { pairs, if_absent });
+    let copy =
+        (key(), key(), any::<bool>(), any::<bool>()).prop_map(|(from, to, replaces, moves)| {
+            Command::Copy {
+                from,
+                to,
+                replaces,
+                moves,
+            }
+        });
+    prop_oneof![
+        vec(key(), 0..6).prop_map(|keys| Command::GetMany { keys }),
+        put_many,
+        copy,
+    ]
+}
+
+fn within_transaction() -> impl Strategy<Value = Command> {
     let put = (key(), value(), proptest::option::of(expiry()), condition()).prop_map(
         |(key, value, expiry, condition)| Command::Put {
             key,
@@ -70,7 +106,7 @@ fn command() -> impl Strategy<Value = Command> {
         2 => key().prop_map(|key| Command::Ttl { key }),
         3 => (key(), expiry()).prop_map(|(key, expiry)| Command::Expire { key, expiry }),
         2 => key().prop_map(|key| Command::Persist { key }),
-        2 => Just(Command::Scan { cursor: 0, limit: 1000, pattern: None }),
+        4 => several_keys(),
         2 => Just(Command::CountKeys),
         1 => Just(Command::Clear),
     ]
