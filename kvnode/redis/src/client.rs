@@ -10,6 +10,11 @@ use crate::host::Role;
 use crate::plan::Plan;
 
 pub(crate) fn ping(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if call.state.only_listens() && call.count() <= 2 {
+        let payload = call.bytes(1).unwrap_or_default();
+        let pong = vec![Value::bulk("pong"), Value::Bulk(payload)];
+        return Ok(Plan::Answer(Value::Array(pong)));
+    }
     match call.count() {
         1 => Ok(Plan::Answer(Value::Status("PONG".into()))),
         2 => Ok(Plan::Answer(Value::Bulk(call.bytes(1)?))),

@@ -5,7 +5,7 @@ use kv_common::command::{Command, Reply};
 use kv_common::edit::Guard;
 use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
-use kv_resp::{Protocol, Value};
+use kv_resp::{Protocol, Subscriptions, Value};
 
 use crate::call::Call;
 use crate::fault::Fault;
@@ -57,6 +57,7 @@ pub(crate) struct State {
     pub(crate) last_command: &'static str,
     pub(crate) queue: Option<Queue>,
     pub(crate) guards: Vec<Guard>,
+    pub(crate) subscriptions: Subscriptions,
 }
 
 /// Commands between MULTI and EXEC.
@@ -112,6 +113,18 @@ impl Connection {
         self.state.describe(now)
     }
 
+    /// What the client wants to hear.
+    #[must_use]
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.state.subscriptions
+    }
+
+    /// How what it hears is written.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.state.protocol
+    }
+
     /// Looks at a request, which has at least one argument.
     pub fn request(&mut self, host: &dyn Host, arguments: &[Bytes]) -> Turn {
         let before = self.state.replies;
@@ -141,6 +154,13 @@ impl Connection {
             }
         };
         self.state.last_command = spec.name;
+        if self.state.only_listens() && !spec.flags.has(Flags::LISTENING) {
+            return Err(Fault::with(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                spec.name
+            )));
+        }
         if let Some(queue) = &mut self.state.queue
             && !spec.flags.has(Flags::UNQUEUED)
         {
@@ -229,7 +249,13 @@ impl State {
             last_command: "NULL",
             queue: None,
             guards: Vec::new(),
+            subscriptions: Subscriptions::default(),
         }
+    }
+
+    /// Whether replies could not be told from what is published: RESP2 has one form for both.
+    pub(crate) fn only_listens(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.subscriptions.count() > 0
     }
 
     /// As if it had just been opened.
@@ -249,17 +275,20 @@ impl State {
             None => -1,
         };
         let flags = match (&self.queue, self.reads_replica) {
+            _ if self.subscriptions.count() > 0 => "P",
             (Some(_), _) => "x",
             (None, true) => "r",
             (None, false) => "N",
         };
         format!(
-            "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle=0 flags={flags} db=0 sub=0 psub=0 \
+            "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle=0 flags={flags} db=0 sub={} psub={} \
              ssub=0 multi={queued} watch={} cmd={} user=default lib-name={} lib-ver={} resp={}",
             self.info.id,
             self.info.peer,
             self.info.local,
             String::from_utf8_lossy(&self.name),
+            self.subscriptions.channels().count(),
+            self.subscriptions.patterns().count(),
             self.guards.len(),
             self.last_command,
             String::from_utf8_lossy(&self.library_name),
@@ -348,7 +377,7 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
                 commands.push(command);
                 Piece::Asked { shape, writes }
             }
-            Ok(Plan::Start(_)) => {
+            Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Publish { .. }) => {
                 Piece::Answered(Value::error("ERR Command not allowed inside a transaction"))
             }
             Err(fault) => Piece::Answered(fault.into()),

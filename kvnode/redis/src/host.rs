@@ -1,5 +1,8 @@
 //! What the commands ask about the node.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 use kv_common::id::Address;
 use kv_common::time::UnixMs;
 
@@ -67,6 +70,15 @@ pub struct NodeFacts {
     pub flushes_always: bool,
 }
 
+/// What the other clients of a node want to hear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Channels, each with how many clients.
+    pub channels: BTreeMap<Bytes, u64>,
+    /// Patterns.
+    pub patterns: BTreeSet<Bytes>,
+}
+
 /// The node that a connection is one of.
 pub trait Host {
     /// What the node is at this moment.
@@ -79,6 +91,8 @@ pub trait Host {
     fn memory_bytes(&self) -> u64;
     /// A number that nobody can guess.
     fn random(&self) -> u64;
+    /// What the other clients want to hear.
+    fn heard(&self) -> Heard;
     /// A line for each other Redis connection of the node, in the form of CLIENT LIST.
     fn clients(&self) -> Vec<String>;
 }

@@ -8,6 +8,7 @@
 //! | `fault` | errors in the words of Redis |
 //! | `host` | what is asked about the node |
 //! | `strings`, `bits`, `keys`, `expiries` | commands on the key space |
+//! | `publish` | publish and subscribe |
 //! | `client`, `server`, `info`, `configuration`, `commands` | commands on the connection and the node |
 //!
 //! Commands are executed by the core alone. Nothing here awaits, reads a clock or holds a key.
@@ -24,6 +25,7 @@ mod host;
 mod info;
 mod keys;
 mod plan;
+mod publish;
 mod server;
 mod shape;
 mod strings;
@@ -31,7 +33,7 @@ mod table;
 
 pub use connection::{Connection, ConnectionInfo, Turn};
 pub use fault::refused;
-pub use host::{Host, NodeFacts, ReplicaFacts, Role};
+pub use host::{Heard, Host, NodeFacts, ReplicaFacts, Role};
 pub use plan::{Plan, Task};
 pub use shape::Shape;
 

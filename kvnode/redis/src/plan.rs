@@ -1,5 +1,6 @@
 //! What a request comes to.
 
+use bytes::Bytes;
 use kv_common::command::Command;
 use kv_resp::Value;
 
@@ -10,6 +11,15 @@ use crate::shape::Shape;
 pub enum Plan {
     /// It is answered.
     Answer(Value),
+    /// It is answered with several replies.
+    AnswerAll(Vec<Value>),
+    /// It is answered with the number of clients that hear it.
+    Publish {
+        /// Where.
+        channel: Bytes,
+        /// What.
+        payload: Bytes,
+    },
     /// The core is to execute a command; its answer takes this shape.
     Ask(Command, Shape),
     /// Something that takes its time; no later request of the connection is looked at before it is

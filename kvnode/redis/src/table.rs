@@ -5,7 +5,8 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::{
-    bits, client, commands, configuration, connection, expiries, info, keys, server, strings,
+    bits, client, commands, configuration, connection, expiries, info, keys, publish, server,
+    strings,
 };
 
 /// The longest name of a command.
@@ -26,10 +27,13 @@ impl Flags {
     pub(crate) const FAST: Self = Self(1 << 7);
     pub(crate) const NO_MULTI: Self = Self(1 << 8);
     pub(crate) const NO_AUTH: Self = Self(1 << 9);
+    pub(crate) const PUBSUB: Self = Self(1 << 10);
+    /// Taken from a RESP2 client that only listens. Not a flag that Redis tells.
+    pub(crate) const LISTENING: Self = Self(1 << 14);
     /// Looked at at once even between MULTI and EXEC. Not a flag that Redis tells.
     pub(crate) const UNQUEUED: Self = Self(1 << 15);
 
-    const TOLD: [(Self, &'static str); 10] = [
+    const TOLD: [(Self, &'static str); 11] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENY_OOM, "denyoom"),
@@ -40,6 +44,7 @@ impl Flags {
         (Self::FAST, "fast"),
         (Self::NO_MULTI, "no_multi"),
         (Self::NO_AUTH, "no_auth"),
+        (Self::PUBSUB, "pubsub"),
     ];
 
     const fn and(self, other: Self) -> Self {
@@ -130,6 +135,11 @@ const WOF: Flags = WO.and(Flags::FAST);
 const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
 const QUICK: Flags = ANYTIME.and(Flags::FAST);
 const CONTROL: Flags = QUICK.and(Flags::NO_SCRIPT).and(Flags::UNQUEUED);
+const LISTENS: Flags = ANYTIME
+    .and(Flags::PUBSUB)
+    .and(Flags::NO_SCRIPT)
+    .and(Flags::NO_MULTI)
+    .and(Flags::LISTENING);
 const ADMIN: Flags = ANYTIME.and(Flags::ADMIN).and(Flags::NO_SCRIPT);
 
 macro_rules! table {
@@ -202,17 +212,21 @@ pub(crate) static TABLE: &[Spec] = table! {
     "pexpire" -3 WF, ONE_KEY, "generic" "2.6.0" expiries::expire_ms, "Lets a key go after some milliseconds.";
     "pexpireat" -3 WF, ONE_KEY, "generic" "2.6.0" expiries::expire_at_ms, "Lets a key go at a time in milliseconds.";
     "pexpiretime" 2 RF, ONE_KEY, "generic" "7.0.0" expiries::expiry_time_ms, "Tells when a key goes, in milliseconds.";
-    "ping" -1 QUICK, NO_KEY, "connection" "1.0.0" client::ping, "Answers.";
+    "ping" -1 QUICK.and(Flags::LISTENING), NO_KEY, "connection" "1.0.0" client::ping, "Answers.";
     "psetex" 4 WO, ONE_KEY, "string" "2.6.0" strings::set_for_milliseconds, "Sets a value that goes after some milliseconds.";
+    "psubscribe" -2 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::subscribe_patterns, "Listens to channels that match patterns.";
     "pttl" 2 RF, ONE_KEY, "generic" "2.6.0" expiries::ttl_ms, "Tells after how many milliseconds a key goes.";
-    "quit" -1 CONTROL, NO_KEY, "connection" "1.0.0" client::quit, "Closes the connection.";
+    "publish" 3 QUICK.and(Flags::PUBSUB).and(Flags::NO_MULTI), NO_KEY, "pubsub" "2.0.0" publish::publish, "Tells something to the clients of this node that listen.";
+    "pubsub" -2 ANYTIME.and(Flags::PUBSUB), NO_KEY, "pubsub" "2.8.0" publish::pubsub, "Tells who listens to what.";
+    "punsubscribe" -1 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::unsubscribe_patterns, "Listens no more to channels that match patterns.";
+    "quit" -1 CONTROL.and(Flags::LISTENING), NO_KEY, "connection" "1.0.0" client::quit, "Closes the connection.";
     "randomkey" 1 R, NO_KEY, "generic" "1.0.0" keys::random, "Names any key.";
     "readonly" 1 QUICK, NO_KEY, "cluster" "3.0.0" client::read_replica, "Lets this connection read from a replica.";
     "readwrite" 1 QUICK, NO_KEY, "cluster" "3.0.0" client::read_primary, "Lets this connection read from the primary alone.";
     "rename" 3 W, TWO_KEYS, "generic" "1.0.0" keys::rename, "Gives a key another name.";
     "renamenx" 3 WF, TWO_KEYS, "generic" "1.0.0" keys::rename_if_absent, "Gives a key another name if that is free.";
     "replicaof" 3 ADMIN, NO_KEY, "server" "5.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
-    "reset" 1 CONTROL, NO_KEY, "connection" "6.2.0" client::reset, "Takes the connection back to its beginning.";
+    "reset" 1 CONTROL.and(Flags::LISTENING), NO_KEY, "connection" "6.2.0" client::reset, "Takes the connection back to its beginning.";
     "role" 1 QUICK, NO_KEY, "server" "2.8.12" info::role, "Tells the role of the node.";
     "save" 1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "1.0.0" server::save, "Writes the key space as text.";
     "scan" -2 R, NO_KEY, "generic" "2.8.0" keys::scan, "Walks all keys.";
@@ -224,12 +238,14 @@ pub(crate) static TABLE: &[Spec] = table! {
     "setrange" 4 WO, ONE_KEY, "string" "2.2.0" strings::set_range, "Writes over a part of a value.";
     "slaveof" 3 ADMIN, NO_KEY, "server" "1.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
     "strlen" 2 RF, ONE_KEY, "string" "2.2.0" strings::length, "Tells the length of a value.";
+    "subscribe" -2 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::subscribe, "Listens to channels.";
     "substr" 4 R, ONE_KEY, "string" "1.0.0" strings::get_range, "Reads a part of a value.";
     "time" 1 QUICK, NO_KEY, "server" "2.6.0" server::time, "Tells the time.";
     "touch" -2 RF, ALL_KEYS, "generic" "3.2.1" keys::exists, "Counts which of some keys are there.";
     "ttl" 2 RF, ONE_KEY, "generic" "1.0.0" expiries::ttl, "Tells after how many seconds a key goes.";
     "type" 2 RF, ONE_KEY, "generic" "1.0.0" keys::kind, "Tells what kind of value a key has.";
     "unlink" -2 WF, ALL_KEYS, "generic" "4.0.0" keys::delete, "Removes keys.";
+    "unsubscribe" -1 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::unsubscribe, "Listens no more to channels.";
     "unwatch" 1 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "transactions" "2.2.0" connection::unwatch, "Forgets which keys are watched.";
     "watch" -2 CONTROL, ALL_KEYS, "transactions" "2.2.0" connection::watch, "Lets the next transaction fail if a key changes before it.";
 };

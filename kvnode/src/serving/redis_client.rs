@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use kv_common::command::Reply;
 use kv_common::refusal::Refusal;
 use kv_resp::{Protocol, Value};
@@ -15,6 +16,10 @@ use super::outbox::Outbox;
 
 /// Encoded bytes beyond which a reply waits, and no request is read.
 const BUFFER_TARGET_BYTES: usize = 1 << 20;
+/// What was published and a client has not taken, beyond which it is given up.
+const PUSHED_MAX_BYTES: usize = 32 << 20;
+/// What a message costs beside its channel and its payload.
+const PUSH_OVERHEAD_BYTES: usize = 128;
 /// What the requests of one connection that are not answered yet may weigh together.
 const WEIGHT_MAX: usize = 4096;
 
@@ -50,6 +55,8 @@ struct Slots {
     /// The number of the first of them.
     first: u64,
     weight: usize,
+    /// What was published and has not gone yet.
+    pushed_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -59,6 +66,7 @@ struct Slot {
     protocol: Protocol,
     is_answered: bool,
     weight: usize,
+    pushed_bytes: usize,
 }
 
 impl RedisClient {
@@ -89,8 +97,36 @@ impl RedisClient {
             protocol,
             is_answered,
             weight,
+            pushed_bytes: 0,
         });
         slots.first + slots.waiting.len() as u64 - 1
+    }
+
+    /// What a publication comes to for this client.
+    pub(super) fn messages(&self, channel: &Bytes, payload: &Bytes) -> Vec<Value> {
+        let connection = self.connection.borrow();
+        connection.subscriptions().messages(channel, payload)
+    }
+
+    /// Sends what was published, behind the replies that are to go. A client that does not take it
+    /// is given up.
+    pub(super) fn push(&self, message: Value, bytes: usize) {
+        let protocol = self.connection.borrow().protocol();
+        let mut slots = self.slots.borrow_mut();
+        let bytes = bytes + PUSH_OVERHEAD_BYTES;
+        slots.pushed_bytes += bytes;
+        if slots.pushed_bytes > PUSHED_MAX_BYTES {
+            tracing::warn!("a Redis client does not take what is published; it is closed");
+            drop(slots);
+            return self.close();
+        }
+        slots.waiting.push_back(Slot {
+            value: Some(message),
+            protocol,
+            is_answered: true,
+            weight: 0,
+            pushed_bytes: bytes,
+        });
     }
 
     /// Nothing is looked at before the reply in this slot is there.
@@ -169,14 +205,16 @@ impl RedisClient {
                 protocol,
                 is_answered,
                 weight,
+                pushed_bytes,
             }) = slots.waiting.front()
         {
             if *is_answered {
                 self.outbox
                     .put_with(|buffer| value.write(*protocol, buffer));
             }
-            let weight = *weight;
+            let (weight, pushed_bytes) = (*weight, *pushed_bytes);
             slots.weight -= weight;
+            slots.pushed_bytes -= pushed_bytes;
             slots.waiting.pop_front();
             slots.first += 1;
         }
@@ -195,6 +233,12 @@ impl RedisClient {
     /// Closes the connection. What waits is dropped.
     pub(super) fn close(&self) {
         self.outbox.close();
+        let mut slots = self.slots.borrow_mut();
+        slots.first += slots.waiting.len() as u64;
+        *slots = Slots {
+            first: slots.first,
+            ..Slots::default()
+        };
     }
 
     /// As [`Outbox::progress`].

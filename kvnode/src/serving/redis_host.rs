@@ -4,7 +4,7 @@ use kv_common::id::Address;
 use kv_common::message::control::{FsyncMode, HeldRole};
 use kv_common::time::{Now, UnixMs};
 use kv_daemon::{VERSION, clock};
-use kvnode_redis::{Host, NodeFacts, ReplicaFacts, Role};
+use kvnode_redis::{Heard, Host, NodeFacts, ReplicaFacts, Role};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -101,6 +101,10 @@ impl Host for RedisHost<'_> {
     fn random(&self) -> u64 {
         // Any key will do; without randomness it is always the first.
         SysRng.try_next_u64().unwrap_or(0)
+    }
+
+    fn heard(&self) -> Heard {
+        self.shard.redis.heard()
     }
 
     fn clients(&self) -> Vec<String> {

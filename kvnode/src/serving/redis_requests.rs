@@ -11,7 +11,7 @@ use kv_common::time::{Now, UnixMs};
 use kv_resp::{Protocol, Value};
 use kvnode_core::input::{ClientToken, Input};
 use kvnode_core::state::{Overlay, execute};
-use kvnode_redis::{Plan, Shape, Task};
+use kvnode_redis::{Heard, Plan, Shape, Task};
 
 use super::client_output::Exchange;
 use super::redis_client::{RedisClient, RedisExchange};
@@ -62,6 +62,37 @@ impl RedisClients {
         free.map(|connection| connection.describe(now)).collect()
     }
 
+    /// What the clients want to hear, but for the one that asks.
+    pub(super) fn heard(&self) -> Heard {
+        let mut heard = Heard::default();
+        for client in self.clients.values() {
+            let Ok(connection) = client.connection.try_borrow() else {
+                continue;
+            };
+            for channel in connection.subscriptions().channels() {
+                *heard.channels.entry(channel.clone()).or_insert(0) += 1;
+            }
+            let patterns = connection.subscriptions().patterns();
+            heard.patterns.extend(patterns.cloned());
+        }
+        heard
+    }
+
+    /// Tells every client that listens. Says how often that was.
+    fn publish(&mut self, channel: &Bytes, payload: &Bytes) -> u64 {
+        let mut told = 0;
+        for client in self.clients.values() {
+            for message in client.messages(channel, payload) {
+                client.push(message, channel.len() + payload.len());
+                told += 1;
+                if client.touch() {
+                    self.touched.push(Rc::clone(client));
+                }
+            }
+        }
+        told
+    }
+
     /// Writes to every client that got something.
     pub(super) fn flush(&mut self) {
         for client in self.touched.drain(..) {
@@ -97,6 +128,18 @@ impl Shard {
                 let slot = begin(1);
                 client.put(slot, value);
                 self.redis.touch(client);
+            }
+            Plan::AnswerAll(values) => {
+                for value in values {
+                    let slot = begin(1);
+                    client.put(slot, value);
+                }
+                self.redis.touch(client);
+            }
+            Plan::Publish { channel, payload } => {
+                let slot = begin(1);
+                let told = self.redis.publish(&channel, &payload);
+                self.put_redis(client, slot, Value::count(told));
             }
             Plan::Close(value) => {
                 let slot = begin(1);

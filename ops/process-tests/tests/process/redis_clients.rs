@@ -233,3 +233,46 @@ fn a_pipeline_whose_replies_nobody_reads_holds_up_its_own_sender_alone() {
         assert_eq!(slow.receive().expect("a reply").len(), value.len() + 3);
     }
 }
+
+#[test]
+fn what_is_published_reaches_those_that_listen_and_a_slow_one_is_given_up() {
+    let cluster = with_redis_doors(1);
+    let address = cluster.redis_address("node-1");
+    let mut publisher = RespConnection::connect(&address);
+    let mut plain = RespConnection::connect(&address);
+    assert_eq!(
+        plain.ask(&["SUBSCRIBE", "news"]),
+        "*[$\"subscribe\", $\"news\", :1]"
+    );
+    assert!(
+        plain
+            .ask(&["GET", "a"])
+            .starts_with("-ERR Can't execute 'get'")
+    );
+    assert_eq!(plain.ask(&["PING"]), "*[$\"pong\", $\"\"]");
+    let mut newer = RespConnection::connect(&address);
+    assert!(newer.ask(&["HELLO", "3"]).starts_with('%'));
+    assert_eq!(
+        newer.ask(&["PSUBSCRIBE", "n?ws"]),
+        ">[$\"psubscribe\", $\"n?ws\", :1]"
+    );
+    assert_eq!(newer.ask(&["PING"]), "+PONG");
+    assert_eq!(
+        publisher.ask(&["PUBSUB", "NUMSUB", "news"]),
+        "*[$\"news\", :1]"
+    );
+    assert_eq!(publisher.ask(&["PUBLISH", "news", "hi"]), ":2");
+    let told = plain.receive().expect("is told");
+    assert_eq!(told, "*[$\"message\", $\"news\", $\"hi\"]");
+    let told = newer.receive().expect("is told");
+    assert_eq!(told, ">[$\"pmessage\", $\"n?ws\", $\"news\", $\"hi\"]");
+    let large = "x".repeat(1 << 20);
+    process_tests::wait_until(
+        "those that do not read to be given up",
+        PATIENCE,
+        || match publisher.ask(&["PUBLISH", "news", &large]).as_str() {
+            ":0" => Ok(()),
+            reply => Err(reply.to_owned()),
+        },
+    );
+}

@@ -1,0 +1,81 @@
+//! Publish and subscribe, among the clients of one node.
+
+use bytes::Bytes;
+use kv_common::glob::Glob;
+use kv_resp::{SubscriptionError, Value};
+
+use crate::call::Call;
+use crate::fault::Fault;
+use crate::plan::Plan;
+
+pub(crate) fn subscribe(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let channels = call.rest(1);
+    spoken(call.state.subscriptions.subscribe(&channels))
+}
+
+pub(crate) fn subscribe_patterns(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let patterns = call.rest(1);
+    spoken(call.state.subscriptions.subscribe_patterns(&patterns))
+}
+
+pub(crate) fn unsubscribe(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let channels = call.rest(1);
+    Ok(Plan::AnswerAll(
+        call.state.subscriptions.unsubscribe(&channels),
+    ))
+}
+
+pub(crate) fn unsubscribe_patterns(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let patterns = call.rest(1);
+    let subscriptions = &mut call.state.subscriptions;
+    Ok(Plan::AnswerAll(
+        subscriptions.unsubscribe_patterns(&patterns),
+    ))
+}
+
+fn spoken(messages: Result<Vec<Value>, SubscriptionError>) -> Result<Plan, Fault> {
+    messages
+        .map(Plan::AnswerAll)
+        .map_err(|error| Fault::with(format!("ERR {error}")))
+}
+
+pub(crate) fn publish(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Publish {
+        channel: call.bytes(1)?,
+        payload: call.bytes(2)?,
+    })
+}
+
+/// `PUBSUB CHANNELS [pattern]`, `PUBSUB NUMSUB channel…`, `PUBSUB NUMPAT`.
+pub(crate) fn pubsub(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let mut heard = call.host.heard();
+    for channel in call.state.subscriptions.channels() {
+        *heard.channels.entry(channel.clone()).or_insert(0) += 1;
+    }
+    let own_patterns = call.state.subscriptions.patterns();
+    heard.patterns.extend(own_patterns.cloned());
+    let value = match (call.word(1).as_str(), call.count()) {
+        ("CHANNELS", 2 | 3) => {
+            let pattern = if call.count() == 3 {
+                call.bytes(2)?
+            } else {
+                Bytes::from_static(b"*")
+            };
+            let glob =
+                Glob::parse(&pattern).map_err(|refusal| Fault::with(format!("ERR {refusal}")))?;
+            let channels = heard.channels.into_keys();
+            let matching = channels.filter(|channel| glob.matches(channel, &mut 0));
+            Value::Array(matching.map(Value::Bulk).collect())
+        }
+        ("NUMSUB", _) => {
+            let count = |channel: Bytes| {
+                let count = heard.channels.get(&channel).copied().unwrap_or(0);
+                [Value::Bulk(channel), Value::count(count)]
+            };
+            Value::Array(call.rest(2).into_iter().flat_map(count).collect())
+        }
+        ("NUMPAT", 2) => Value::count(heard.patterns.len() as u64),
+        _ => return Err(Fault::unknown_subcommand("pubsub", &call.bytes(1)?)),
+    };
+    Ok(Plan::Answer(value))
+}
