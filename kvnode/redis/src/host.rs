@@ -46,8 +46,12 @@ pub struct NodeFacts {
     pub uptime_ms: u64,
     /// Its role.
     pub role: Role,
+    /// Whether it is about to be primary: it takes no requests yet, and will shortly.
+    pub is_taking_over: bool,
     /// Those that it sends its log to.
     pub replicas: Vec<ReplicaFacts>,
+    /// Those of them that hold everything that is applied.
+    pub copies_in_step: u64,
     /// The last entry that is applied.
     pub applied: u64,
     /// The last entry of its log.

@@ -95,7 +95,7 @@ fn memory(host: &dyn Host, _: &NodeFacts) -> Vec<(&'static str, String)> {
 
 fn persistence(_: &dyn Host, facts: &NodeFacts) -> Vec<(&'static str, String)> {
     vec![
-        ("loading", "0".to_owned()),
+        ("loading", u8::from(facts.is_taking_over).to_string()),
         ("aof_enabled", "1".to_owned()),
         ("rdb_bgsave_in_progress", u8::from(facts.saves).to_string()),
         ("rdb_last_save_time", (facts.saved_at.0 / 1000).to_string()),

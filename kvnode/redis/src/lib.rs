@@ -8,6 +8,7 @@
 //! | `fault` | errors in the words of Redis |
 //! | `host` | what is asked about the node |
 //! | `strings`, `bits`, `keys`, `expiries` | commands on the key space |
+//! | `dump` | values in the form in which Redis hands them on |
 //! | `publish` | publish and subscribe |
 //! | `client`, `server`, `info`, `configuration`, `commands` | commands on the connection and the node |
 //!
@@ -19,6 +20,7 @@ mod client;
 mod commands;
 mod configuration;
 mod connection;
+mod dump;
 mod expiries;
 mod fault;
 mod host;
@@ -35,7 +37,7 @@ pub use connection::{Connection, ConnectionInfo, Turn};
 pub use fault::refused;
 pub use host::{Heard, Host, NodeFacts, ReplicaFacts, Role};
 pub use plan::{Plan, Task};
-pub use shape::Shape;
+pub use shape::{Shape, copies};
 
 use kv_common::limits::{COMMAND_MAX_BYTES, KEYS_PER_REQUEST_MAX, VALUE_MAX_BYTES};
 use kv_resp::Limits;

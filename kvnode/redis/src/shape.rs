@@ -9,7 +9,9 @@ use kv_common::refusal::Refusal;
 use kv_resp::{Value, integer};
 
 use crate::bits::{BitRange, bit_count, bit_position, get_bit, read_field};
+use crate::dump::packed;
 use crate::fault::refused;
+use crate::host::NodeFacts;
 use crate::strings::{LcsOptions, longest_common_subsequence, sub_range};
 
 /// The longest value that Redis keeps in one allocation with its key.
@@ -82,6 +84,15 @@ pub enum Shape {
         /// The length of the key.
         key_bytes: usize,
     },
+    /// The value in the form of DUMP.
+    Dump,
+    /// What RESTORE answers.
+    Restored,
+    /// How many copies hold all that was written, as [`copies`] says.
+    Copies {
+        /// Whether the disks are asked about, this node's among them.
+        on_disk: bool,
+    },
     /// 1 if there is such a key.
     ReferenceCount,
     /// Fingerprints that guard these keys from now on.
@@ -102,6 +113,18 @@ pub enum Piece {
         /// Whether it may write.
         writes: bool,
     },
+}
+
+/// What WAIT and WAITAOF answer once everything that was written before is committed: how many other
+/// copies hold it.
+#[must_use]
+pub fn copies(facts: &NodeFacts, on_disk: bool) -> Value {
+    let others = Value::count(facts.copies_in_step);
+    match (on_disk, facts.flushes_always) {
+        (false, _) => others,
+        (true, true) => Value::Array(vec![Value::Integer(1), others]),
+        (true, false) => Value::Array(vec![Value::Integer(0), Value::Integer(0)]),
+    }
 }
 
 /// What a client is told.
@@ -132,6 +155,9 @@ impl Shape {
                 Value::error("ERR no such key")
             }
             (Self::Renamed, _) => Value::OK,
+            (Self::Restored, Reply::ConditionFailed) => {
+                Value::error("BUSYKEY Target key name already exists.")
+            }
             (Self::Copied, Reply::ConditionFailed) => Value::Integer(0),
             (Self::NullIfZero | Self::ReferenceCount, Reply::Count(0)) => Value::Null,
             (Self::Type, Reply::Count(count)) => {
@@ -183,6 +209,7 @@ impl Shape {
                 let number = |field: &BitField| Value::Integer(read_field(bytes, field));
                 Value::Array(fields.iter().map(number).collect())
             }
+            Self::Dump => Value::bulk_or_null(value.map(|value| packed(&value))),
             Self::Encoding if value.is_some() => Value::bulk(encoding(bytes)),
             Self::Memory { key_bytes } if value.is_some() => {
                 Value::count((key_bytes + bytes.len() + KEY_OVERHEAD_BYTES) as u64)

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::{
-    bits, client, commands, configuration, connection, expiries, info, keys, publish, server,
+    bits, client, commands, configuration, connection, dump, expiries, info, keys, publish, server,
     strings,
 };
 
@@ -179,6 +179,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "delex" -2 WF, ONE_KEY, "string" "8.4.0" strings::delete_conditionally, "Removes a key if its value is, or is not, a given one.";
     "delifeq" 3 WF, ONE_KEY, "string" "9.0.0" strings::delete_if_equal, "Removes a key if its value is a given one.";
     "discard" 1 CONTROL, NO_KEY, "transactions" "2.0.0" connection::discard, "Gives a transaction up.";
+    "dump" 2 R, ONE_KEY, "generic" "2.6.0" dump::dump, "Reads a value in the form in which Redis hands it on.";
     "echo" 2 QUICK, NO_KEY, "connection" "1.0.0" client::echo, "Answers with its argument.";
     "exec" 1 CONTROL, NO_KEY, "transactions" "1.2.0" connection::exec, "Executes a transaction.";
     "exists" -2 RF, ALL_KEYS, "generic" "1.0.0" keys::exists, "Counts which of some keys are there.";
@@ -227,6 +228,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "renamenx" 3 WF, TWO_KEYS, "generic" "1.0.0" keys::rename_if_absent, "Gives a key another name if that is free.";
     "replicaof" 3 ADMIN, NO_KEY, "server" "5.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
     "reset" 1 CONTROL.and(Flags::LISTENING), NO_KEY, "connection" "6.2.0" client::reset, "Takes the connection back to its beginning.";
+    "restore" -4 WO, ONE_KEY, "generic" "2.6.0" dump::restore, "Sets a value in the form in which Redis hands it on.";
     "role" 1 QUICK, NO_KEY, "server" "2.8.12" info::role, "Tells the role of the node.";
     "save" 1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "1.0.0" server::save, "Writes the key space as text.";
     "scan" -2 R, NO_KEY, "generic" "2.8.0" keys::scan, "Walks all keys.";
@@ -247,6 +249,8 @@ pub(crate) static TABLE: &[Spec] = table! {
     "unlink" -2 WF, ALL_KEYS, "generic" "4.0.0" keys::delete, "Removes keys.";
     "unsubscribe" -1 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::unsubscribe, "Listens no more to channels.";
     "unwatch" 1 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "transactions" "2.2.0" connection::unwatch, "Forgets which keys are watched.";
+    "wait" 3 Flags::NO_MULTI, NO_KEY, "generic" "3.0.0" server::wait, "Counts the other copies that hold all that was written.";
+    "waitaof" 4 Flags::NO_MULTI, NO_KEY, "generic" "7.2.0" server::wait_for_disks, "Counts the disks that hold all that was written.";
     "watch" -2 CONTROL, ALL_KEYS, "transactions" "2.2.0" connection::watch, "Lets the next transaction fail if a key changes before it.";
 };
 

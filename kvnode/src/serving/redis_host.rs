@@ -63,7 +63,8 @@ impl Host for RedisHost<'_> {
         let shard = self.shard;
         let state = shard.replica.state();
         let seat = shard.identity.seat;
-        let positions = shard.replica.report(self.now).positions;
+        let report = shard.replica.report(self.now);
+        let positions = report.positions;
         NodeFacts {
             run_id: format!("{:016x}{:024x}", seat.node.0, seat.incarnation.0),
             version: VERSION,
@@ -72,7 +73,13 @@ impl Host for RedisHost<'_> {
             uptime_ms: u64::try_from(self.now.monotonic.since(shard.started_at).as_millis())
                 .unwrap_or(u64::MAX),
             role: self.role(),
+            is_taking_over: matches!(shard.replica.role(), HeldRole::TakingOver { .. }),
             replicas: self.replicas(),
+            copies_in_step: report
+                .followers
+                .iter()
+                .filter(|follower| follower.held >= Some(positions.applied))
+                .count() as u64,
             applied: positions.applied.0,
             appended: positions.appended.0,
             keys: state.keys(),

@@ -8,10 +8,11 @@ use kv_common::command::{Command, Reply};
 use kv_common::message::control::HeldRole;
 use kv_common::refusal::Refusal;
 use kv_common::time::{Now, UnixMs};
+use kv_daemon::clock;
 use kv_resp::{Protocol, Value};
 use kvnode_core::input::{ClientToken, Input};
 use kvnode_core::state::{Overlay, execute};
-use kvnode_redis::{Heard, Plan, Shape, Task};
+use kvnode_redis::{Heard, Host, Plan, Shape, Task, copies};
 
 use super::client_output::Exchange;
 use super::redis_client::{RedisClient, RedisExchange};
@@ -213,7 +214,12 @@ impl Shard {
             shape,
             writes,
         } = exchange;
-        client.finish(slot, &shape, result, writes);
+        if let (Shape::Copies { on_disk }, Ok(_)) = (&shape, &result) {
+            let facts = RedisHost::new(self, clock::now()).facts();
+            client.put(slot, copies(&facts, *on_disk));
+        } else {
+            client.finish(slot, &shape, result, writes);
+        }
         self.redis.touch(&client);
     }
 

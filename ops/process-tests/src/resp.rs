@@ -82,6 +82,21 @@ impl RespConnection {
         self.receive().expect("a reply")
     }
 
+    /// Sends a request and receives the bytes that it is answered with.
+    ///
+    /// # Panics
+    /// When it is answered with anything else.
+    pub fn ask_bytes<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Vec<u8> {
+        self.send(arguments);
+        let line = self.line().expect("a reply");
+        let length = line.strip_prefix('$').and_then(|text| text.parse().ok());
+        let length: usize = length.unwrap_or_else(|| panic!("no bytes: {line}"));
+        let mut bytes = vec![0; length + 2];
+        self.socket.read_exact(&mut bytes).expect("a whole reply");
+        bytes.truncate(length);
+        bytes
+    }
+
     /// The next line without its end; none: the connection was closed.
     fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();

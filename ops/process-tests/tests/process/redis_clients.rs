@@ -276,3 +276,15 @@ fn what_is_published_reaches_those_that_listen_and_a_slow_one_is_given_up() {
         },
     );
 }
+
+#[test]
+fn waiting_for_copies_tells_how_many_hold_what_was_written() {
+    let cluster = with_redis_doors(3);
+    let mut client = RespConnection::connect(&cluster.redis_address(&cluster.primary()));
+    client.send(&["SET", "a", "1"]);
+    client.send(&["WAIT", "2", "1000"]);
+    client.send(&["WAITAOF", "1", "2", "1000"]);
+    assert_eq!(client.receive().as_deref(), Some("+OK"));
+    assert_eq!(client.receive().as_deref(), Some(":2"));
+    assert_eq!(client.receive().as_deref(), Some("*[:1, :2]"));
+}

@@ -240,13 +240,54 @@ fn timeless(request: &[String], reply: String) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-#[test]
-fn random_commands_are_answered_as_redis_answers_them() {
-    let cluster = Cluster::start(ClusterOptions {
+/// One node with a Redis door.
+fn one_node() -> Cluster {
+    Cluster::start(ClusterOptions {
         nodes: 1,
         node: ["--redis-listen", "127.0.0.1:0"].map(str::to_owned).into(),
         ..ClusterOptions::default()
-    });
+    })
+}
+
+#[test]
+fn values_are_handed_to_redis_and_taken_from_it() {
+    let cluster = one_node();
+    let Some((_redis, address)) = start_redis(cluster.folder()) else {
+        eprintln!("left out: redis-server is not installed");
+        return;
+    };
+    let mut theirs = RespConnection::connect(&address);
+    let mut ours = RespConnection::connect(&cluster.redis_address("node-1"));
+    let large: Vec<u8> = (0..100_000u32).map(|number| (number % 251) as u8).collect();
+    let compressible = b"abcabc".repeat(10_000);
+    let values = [
+        &b""[..],
+        b"text",
+        b"-12",
+        b"70000",
+        b"007",
+        &large,
+        &compressible,
+    ];
+    for value in values {
+        let (mut source, mut target) = (&mut ours, &mut theirs);
+        for _ in 0..2 {
+            source.ask(&[&b"SET"[..], b"k", value]);
+            let payload = source.ask_bytes(&[&b"DUMP"[..], b"k"]);
+            let restore = [&b"RESTORE"[..], b"copy", b"0", &payload, b"REPLACE"];
+            assert_eq!(target.ask(&restore), "+OK");
+            assert_eq!(target.ask_bytes(&[&b"GET"[..], b"copy"]), value);
+            let again = [&b"RESTORE"[..], b"copy", b"0", &payload];
+            let busy = "-BUSYKEY Target key name already exists.";
+            assert_eq!(target.ask(&again), busy);
+            std::mem::swap(&mut source, &mut target);
+        }
+    }
+}
+
+#[test]
+fn random_commands_are_answered_as_redis_answers_them() {
+    let cluster = one_node();
     let Some((_redis, address)) = start_redis(cluster.folder()) else {
         eprintln!("left out: redis-server is not installed");
         return;
