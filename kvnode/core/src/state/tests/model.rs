@@ -97,6 +97,12 @@ impl Model {
                 self.keys.clear();
                 Reply::Done
             }
+            other => self.execute_on_several(other, clock)?,
+        })
+    }
+
+    fn execute_on_several(&mut self, command: &Command, clock: UnixMs) -> Result<Reply, Refusal> {
+        Ok(match command {
             Command::GetMany { keys } => {
                 let values = keys.iter().map(|key| self.find(key, clock));
                 Reply::Values(values.map(|found| found.map(|(value, _)| value)).collect())
