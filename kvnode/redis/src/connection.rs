@@ -393,3 +393,6 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
     let transaction = Command::Transaction { guards, commands };
     Ok(Plan::Ask(transaction, Shape::Transaction(pieces)))
 }
+
+#[cfg(test)]
+mod tests;

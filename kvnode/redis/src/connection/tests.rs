@@ -1,0 +1,239 @@
+use bytes::Bytes;
+use kv_common::command::{Command, Reply};
+use kv_common::edit::Fingerprint;
+use kv_common::refusal::Refusal;
+use kv_common::time::UnixMs;
+use kv_resp::{Protocol, Value};
+
+use super::{Connection, ConnectionInfo, QUEUE_MAX_BYTES, Turn};
+use crate::host::{Heard, Host, NodeFacts, Role};
+use crate::plan::Plan;
+use crate::shape::Shape;
+
+/// A primary without clients.
+struct Node;
+
+impl Host for Node {
+    fn facts(&self) -> NodeFacts {
+        NodeFacts {
+            run_id: "0".repeat(40),
+            version: "0",
+            process_id: 1,
+            port: 6379,
+            uptime_ms: 0,
+            role: Role::Primary,
+            is_taking_over: false,
+            replicas: Vec::new(),
+            copies_in_step: 0,
+            applied: 0,
+            appended: 0,
+            keys: 0,
+            expiring_keys: 0,
+            clients: 1,
+            connections_total: 1,
+            commands_total: 1,
+            saved_at: UnixMs(0),
+            saves: false,
+            flushes_always: true,
+        }
+    }
+
+    fn now(&self) -> UnixMs {
+        UnixMs(1_000_000)
+    }
+
+    fn now_micros(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
+    fn random(&self) -> u64 {
+        4
+    }
+
+    fn heard(&self) -> Heard {
+        Heard::default()
+    }
+
+    fn clients(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn connection() -> Connection {
+    Connection::new(ConnectionInfo {
+        id: 7,
+        peer: "h:1".to_owned(),
+        local: "h:2".to_owned(),
+        since: UnixMs(0),
+    })
+}
+
+fn turn(connection: &mut Connection, line: &str) -> Turn {
+    let arguments: Vec<Bytes> = line
+        .split(' ')
+        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
+        .collect();
+    connection.request(&Node, &arguments)
+}
+
+/// The answer to a request that the core is not asked about.
+fn answer(connection: &mut Connection, line: &str) -> Value {
+    match turn(connection, line).plan {
+        Plan::Answer(value) => value,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn asked(connection: &mut Connection, line: &str) -> (Command, Shape) {
+    match turn(connection, line).plan {
+        Plan::Ask(command, shape) => (command, shape),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn error(text: &'static str) -> Value {
+    Value::error(text)
+}
+
+#[test]
+fn queued_commands_become_one_command_and_each_answer_finds_its_place() {
+    let mut connection = connection();
+    assert_eq!(answer(&mut connection, "MULTI"), Value::OK);
+    for line in ["INCR n", "ECHO hi", "SET k v EX 0", "GET k"] {
+        assert_eq!(
+            answer(&mut connection, line),
+            Value::Status("QUEUED".into())
+        );
+    }
+    let (command, shape) = asked(&mut connection, "EXEC");
+    let Command::Transaction { guards, commands } = command else {
+        panic!("no transaction: {command:?}");
+    };
+    assert!(guards.is_empty());
+    assert_eq!(commands.len(), 2, "those that need keys");
+    let replies = vec![Ok(Reply::Integer(1)), Err(Refusal::NotANumber)];
+    let value = connection.finish(&shape, Ok(Reply::Many(replies)), true);
+    let expected = vec![
+        Value::Integer(1),
+        Value::bulk("hi"),
+        error("ERR invalid expire time in 'set' command"),
+        error("ERR value is not an integer or out of range"),
+    ];
+    assert_eq!(value, Value::Array(expected));
+    assert_eq!(
+        answer(&mut connection, "EXEC"),
+        error("ERR EXEC without MULTI")
+    );
+}
+
+#[test]
+fn a_request_that_cannot_be_queued_spoils_the_transaction() {
+    for line in ["GET", "NOSUCH a", "SAVE", "SUBSCRIBE a"] {
+        let mut connection = connection();
+        answer(&mut connection, "MULTI");
+        assert!(answer(&mut connection, line).is_error(), "{line}");
+        answer(&mut connection, "GET k");
+        let aborted = error("EXECABORT Transaction discarded because of previous errors.");
+        assert_eq!(answer(&mut connection, "EXEC"), aborted, "{line}");
+        asked(&mut connection, "GET k");
+    }
+}
+
+#[test]
+fn a_queue_is_bounded() {
+    let mut connection = connection();
+    answer(&mut connection, "MULTI");
+    let large = Bytes::from(vec![b'x'; QUEUE_MAX_BYTES / 2]);
+    let append = ["APPEND", "k"].map(Bytes::from);
+    let request = [&append[..], &[large]].concat();
+    connection.request(&Node, &request);
+    connection.request(&Node, &request);
+    assert!(matches!(answer(&mut connection, "EXEC"), Value::Error(_)));
+}
+
+#[test]
+fn what_is_watched_guards_the_next_transaction_alone() {
+    let mut connection = connection();
+    let (command, shape) = asked(&mut connection, "WATCH a b a");
+    let keys = ["a", "b", "a"].map(Bytes::from).to_vec();
+    assert_eq!(command, Command::Fingerprints { keys });
+    let prints = [1, 2, 1].map(Fingerprint).to_vec();
+    let watched = connection.finish(&shape, Ok(Reply::Fingerprints(prints)), false);
+    assert_eq!(watched, Value::OK);
+    for expected in [2, 0] {
+        answer(&mut connection, "MULTI");
+        answer(&mut connection, "INCR n");
+        let (command, shape) = asked(&mut connection, "EXEC");
+        let Command::Transaction { guards, .. } = command else {
+            panic!("no transaction: {command:?}");
+        };
+        assert_eq!(guards.len(), expected);
+        let failed = connection.finish(&shape, Ok(Reply::ConditionFailed), true);
+        assert_eq!(failed, Value::NullArray);
+    }
+}
+
+#[test]
+fn a_refusal_of_a_whole_transaction_says_why() {
+    let mut connection = connection();
+    answer(&mut connection, "MULTI");
+    answer(&mut connection, "INCR n");
+    let (_, shape) = asked(&mut connection, "EXEC");
+    let refusal = Refusal::TooFewInSync { have: 1, need: 2 };
+    let told = connection.finish(&shape, Err(refusal), true);
+    let text = "EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to \
+                write.";
+    assert_eq!(told, error(text));
+    let told = connection.finish(&shape, Err(Refusal::OutcomeUnknown), true);
+    assert!(matches!(told, Value::Error(text) if text.contains("unknown")));
+}
+
+#[test]
+fn replies_can_be_turned_off_and_skipped() {
+    let mut connection = connection();
+    let is_answered: Vec<bool> = [
+        "CLIENT REPLY SKIP",
+        "PING",
+        "PING",
+        "CLIENT REPLY OFF",
+        "PING",
+        "CLIENT REPLY SKIP",
+        "PING",
+        "CLIENT REPLY ON",
+        "PING",
+    ]
+    .map(|line| turn(&mut connection, line).is_answered)
+    .into();
+    let expected = [false, false, true, false, false, false, false, true, true];
+    assert_eq!(is_answered, expected);
+}
+
+#[test]
+fn a_reset_takes_everything_back() {
+    let mut connection = connection();
+    turn(&mut connection, "HELLO 3 SETNAME me");
+    turn(&mut connection, "READONLY");
+    turn(&mut connection, "MULTI");
+    assert_eq!(turn(&mut connection, "PING").protocol, Protocol::Resp3);
+    turn(&mut connection, "RESET");
+    assert!(!connection.reads_replica());
+    assert_eq!(turn(&mut connection, "PING").protocol, Protocol::Resp2);
+    assert_eq!(answer(&mut connection, "CLIENT GETNAME"), Value::Null);
+    assert_eq!(
+        answer(&mut connection, "EXEC"),
+        error("ERR EXEC without MULTI")
+    );
+}
+
+#[test]
+fn a_refused_hello_changes_nothing() {
+    let mut connection = connection();
+    for line in ["HELLO 4", "HELLO x", "HELLO 3 SETNAME", "HELLO 3 AUTH a b"] {
+        assert!(answer(&mut connection, line).is_error(), "{line}");
+        assert_eq!(connection.protocol(), Protocol::Resp2, "{line}");
+    }
+}
