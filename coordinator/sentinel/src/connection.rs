@@ -115,12 +115,7 @@ impl Connection {
     pub fn failover_ordered(result: &Result<String, Refusal>) -> Value {
         match result {
             Ok(_) => Value::OK,
-            Err(refusal) if refusal.to_string().contains("under way") => {
-                Value::error("INPROG Failover already in progress")
-            }
-            Err(refusal) => Value::error(format!(
-                "NOGOODSLAVE No suitable replica to promote: {refusal}"
-            )),
+            Err(refusal) => Value::error(format!("NOGOODSLAVE {refusal}")),
         }
     }
 
@@ -334,3 +329,6 @@ fn arity(name: &str) -> String {
 fn unknown(arguments: &[Bytes]) -> String {
     kv_resp::unknown_command(arguments)
 }
+
+#[cfg(test)]
+mod tests;
