@@ -94,7 +94,7 @@ pub(crate) struct Serving {
     /// It is to wake up earlier than that.
     wakes_earlier: Notify,
     connections: Cell<u64>,
-    /// What Redis clients sent of large requests that are not whole yet.
+    /// What Redis clients sent of large requests and transactions that are not whole yet.
     partial_bytes: Cell<u64>,
 }
 

@@ -112,6 +112,16 @@ impl RequestReader {
         }
     }
 
+    /// Bytes that were taken out of the input for the request that is being read.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        match self.state {
+            // Announced, and still in the input or to come.
+            State::Argument { length, .. } => self.bytes - length,
+            _ => self.bytes,
+        }
+    }
+
     /// Takes the next request out of `input`; none: more bytes are needed.
     ///
     /// # Errors
@@ -121,6 +131,7 @@ impl RequestReader {
         if taken.is_err() {
             self.state = State::Failed;
             self.arguments = Vec::new();
+            self.bytes = 0;
         }
         taken
     }

@@ -9,6 +9,8 @@ use crate::value::Value;
 
 /// Channels and patterns of one connection.
 const SUBSCRIPTIONS_MAX: usize = 10_000;
+/// The longest name of a channel that can be subscribed to.
+const NAME_MAX_BYTES: usize = 1024;
 
 /// Why nothing was subscribed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,9 +21,12 @@ pub enum SubscriptionError {
         /// The limit.
         max: usize,
     },
-    /// A pattern is too long.
-    #[error("the pattern is too long")]
-    Pattern,
+    /// A name or pattern is too long.
+    #[error("the name of a channel has at most {max} bytes")]
+    TooLong {
+        /// The limit.
+        max: usize,
+    },
 }
 
 /// What one connection wants to hear.
@@ -53,7 +58,7 @@ impl Subscriptions {
     /// # Errors
     /// When that would be too many. Nothing is added then.
     pub fn subscribe(&mut self, channels: &[Bytes]) -> Result<Vec<Value>, SubscriptionError> {
-        self.check_room(channels.len())?;
+        self.check_room(channels)?;
         let mut messages = Vec::with_capacity(channels.len());
         for channel in channels {
             self.channels.insert(channel.clone());
@@ -70,12 +75,14 @@ impl Subscriptions {
         &mut self,
         patterns: &[Bytes],
     ) -> Result<Vec<Value>, SubscriptionError> {
-        self.check_room(patterns.len())?;
+        self.check_room(patterns)?;
         let globs = patterns
             .iter()
             .map(|pattern| Glob::parse(pattern))
             .collect::<Result<Vec<Glob>, _>>()
-            .map_err(|_| SubscriptionError::Pattern)?;
+            .map_err(|_| SubscriptionError::TooLong {
+                max: NAME_MAX_BYTES,
+            })?;
         let mut messages = Vec::with_capacity(patterns.len());
         for (pattern, glob) in patterns.iter().zip(globs) {
             self.patterns.insert(pattern.clone(), glob);
@@ -144,9 +151,13 @@ impl Subscriptions {
         messages
     }
 
-    fn check_room(&self, more: usize) -> Result<(), SubscriptionError> {
+    fn check_room(&self, names: &[Bytes]) -> Result<(), SubscriptionError> {
+        let max = NAME_MAX_BYTES;
+        if names.iter().any(|name| name.len() > max) {
+            return Err(SubscriptionError::TooLong { max });
+        }
         let max = SUBSCRIPTIONS_MAX;
-        if self.count() + more > max {
+        if self.count() + names.len() > max {
             return Err(SubscriptionError::TooMany { max });
         }
         Ok(())
@@ -197,6 +208,8 @@ mod tests {
         let mut subscriptions = Subscriptions::default();
         let many = vec![Bytes::new(); super::SUBSCRIPTIONS_MAX + 1];
         assert!(subscriptions.subscribe(&many).is_err());
+        let long = Bytes::from(vec![b'x'; super::NAME_MAX_BYTES + 1]);
+        assert!(subscriptions.subscribe(&[long]).is_err());
         assert_eq!(subscriptions.count(), 0);
     }
 }

@@ -83,6 +83,26 @@ impl Value {
         value.map_or(Self::Null, Self::Bulk)
     }
 
+    /// About how many bytes the reply takes.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        const PART_BYTES: usize = 16;
+        PART_BYTES
+            + match self {
+                Self::Status(text) | Self::Error(text) => text.len(),
+                Self::Bulk(bytes) => bytes.len(),
+                Self::Text(text) => text.len(),
+                Self::Array(items) | Self::Set(items) | Self::Push(items) => {
+                    items.iter().map(Self::weight_bytes).sum()
+                }
+                Self::Map(pairs) => pairs
+                    .iter()
+                    .map(|(key, value)| key.weight_bytes() + value.weight_bytes())
+                    .sum(),
+                Self::Integer(_) | Self::Null | Self::NullArray | Self::Double(_) => 0,
+            }
+    }
+
     /// Whether this is an error.
     #[must_use]
     pub fn is_error(&self) -> bool {

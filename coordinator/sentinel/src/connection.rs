@@ -12,6 +12,9 @@ use crate::notices::Notice;
 /// The version of Redis whose answers these are.
 pub(crate) const REDIS_VERSION: &str = "7.2.0";
 
+/// The longest name of a client.
+const NAME_MAX_BYTES: usize = 1024;
+
 /// What a request comes to.
 #[derive(Debug)]
 pub enum Plan {
@@ -181,7 +184,11 @@ impl Connection {
         while at < arguments.len() {
             at += match word(arguments, at).as_str() {
                 "AUTH" if arguments.len() > at + 2 && arguments[at + 1] == "default" => 3,
-                "SETNAME" if arguments.len() > at + 1 => {
+                "SETNAME"
+                    if arguments
+                        .get(at + 1)
+                        .is_some_and(|name| name.len() <= NAME_MAX_BYTES) =>
+                {
                     self.name = arguments[at + 1].clone();
                     2
                 }
@@ -206,7 +213,7 @@ impl Connection {
             ("ID", 2) => Value::count(self.id),
             ("GETNAME", 2) if self.name.is_empty() => Value::Null,
             ("GETNAME", 2) => Value::Bulk(self.name.clone()),
-            ("SETNAME", 3) => {
+            ("SETNAME", 3) if arguments[2].len() <= NAME_MAX_BYTES => {
                 self.name = arguments[2].clone();
                 Value::OK
             }

@@ -9,6 +9,9 @@ use crate::fault::{Fault, shown};
 use crate::host::Role;
 use crate::plan::Plan;
 
+/// The longest name of a client, its library or that library's version.
+const NAME_MAX_BYTES: usize = 1024;
+
 pub(crate) fn ping(call: &mut Call<'_>) -> Result<Plan, Fault> {
     if call.state.only_listens() && call.count() <= 2 {
         let payload = call.bytes(1).unwrap_or_default();
@@ -121,6 +124,11 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Result<Plan, Fault> {
 
 /// A name that breaks no line of CLIENT LIST.
 fn plain_name(name: Bytes, what: &str) -> Result<Bytes, Fault> {
+    if name.len() > NAME_MAX_BYTES {
+        return Err(Fault::with(format!(
+            "ERR {what} cannot be longer than {NAME_MAX_BYTES} bytes."
+        )));
+    }
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(name);
     }

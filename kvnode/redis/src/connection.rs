@@ -17,6 +17,8 @@ use crate::table::{Flags, Spec, find};
 /// What queued commands may come to, with 64 bytes for each argument.
 const QUEUE_MAX_BYTES: usize = 64 << 20;
 const ARGUMENT_OVERHEAD_BYTES: usize = 64;
+/// Keys that a connection may watch.
+const WATCHED_MAX: usize = 1024;
 
 /// What a connection is known by.
 #[derive(Clone, Debug)]
@@ -57,6 +59,7 @@ pub(crate) struct State {
     pub(crate) last_command: &'static str,
     pub(crate) queue: Option<Queue>,
     pub(crate) guards: Vec<Guard>,
+    pub(crate) guards_bytes: usize,
     pub(crate) subscriptions: Subscriptions,
 }
 
@@ -111,6 +114,12 @@ impl Connection {
     #[must_use]
     pub fn describe(&self, now: UnixMs) -> String {
         self.state.describe(now)
+    }
+
+    /// Bytes that wait in the connection: commands that are queued, keys that are watched.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.state.queue.as_ref().map_or(0, |queue| queue.bytes) + self.state.guards_bytes
     }
 
     /// What the client wants to hear.
@@ -193,6 +202,7 @@ impl Connection {
             for (key, fingerprint) in keys.iter().zip(fingerprints) {
                 // A key that is watched twice is watched since the first time.
                 if self.state.guards.iter().all(|guard| guard.key != key) {
+                    self.state.guards_bytes += key.len() + ARGUMENT_OVERHEAD_BYTES;
                     self.state.guards.push(Guard {
                         key: key.clone(),
                         fingerprint: *fingerprint,
@@ -213,7 +223,7 @@ impl Connection {
             return fault;
         }
         self.state.queue = None;
-        self.state.guards.clear();
+        self.state.take_guards();
         fault.ends_transaction()
     }
 
@@ -249,8 +259,15 @@ impl State {
             last_command: "NULL",
             queue: None,
             guards: Vec::new(),
+            guards_bytes: 0,
             subscriptions: Subscriptions::default(),
         }
+    }
+
+    /// Watches nothing any more. What was watched comes back.
+    pub(crate) fn take_guards(&mut self) -> Vec<Guard> {
+        self.guards_bytes = 0;
+        std::mem::take(&mut self.guards)
     }
 
     /// Whether replies could not be told from what is published: RESP2 has one form for both.
@@ -328,17 +345,18 @@ pub(crate) fn discard(call: &mut Call<'_>) -> Result<Plan, Fault> {
     if call.state.queue.take().is_none() {
         return Err(Fault::text("ERR DISCARD without MULTI"));
     }
-    call.state.guards.clear();
+    call.state.take_guards();
     Ok(Plan::Answer(Value::OK))
 }
 
 pub(crate) fn watch(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    if let Some(queue) = &mut call.state.queue {
-        // Redis refuses it and goes on with the transaction.
-        let _ = queue;
+    if call.state.queue.is_some() {
         return Err(Fault::text("ERR WATCH inside MULTI is not allowed"));
     }
     let keys = call.rest(1);
+    if call.state.guards.len() + keys.len() > WATCHED_MAX {
+        return Err(Fault::text("ERR too many keys are watched"));
+    }
     Ok(Plan::Ask(
         Command::Fingerprints { keys: keys.clone() },
         Shape::Watch(keys),
@@ -346,7 +364,7 @@ pub(crate) fn watch(call: &mut Call<'_>) -> Result<Plan, Fault> {
 }
 
 pub(crate) fn unwatch(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    call.state.guards.clear();
+    call.state.take_guards();
     Ok(Plan::Answer(Value::OK))
 }
 
@@ -356,7 +374,7 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
     let Some(queue) = call.state.queue.take() else {
         return Err(Fault::text("ERR EXEC without MULTI"));
     };
-    let guards = std::mem::take(&mut call.state.guards);
+    let guards = call.state.take_guards();
     if queue.is_spoilt {
         return Err(Fault::text(
             "EXECABORT Transaction discarded because of previous errors.",

@@ -63,6 +63,17 @@ impl Shard {
             Exchange::Redis(_) => {}
         }
         let client = ClientToken(self.exchanges.insert(exchange));
+        self.hand_to_core(now, client, stamp, command);
+    }
+
+    /// Hands a client's command to the core, and logs it if that is wanted.
+    pub(super) fn hand_to_core(
+        &mut self,
+        now: Now,
+        client: ClientToken,
+        stamp: Option<SessionStamp>,
+        command: Command,
+    ) {
         let described = tracing::enabled!(Level::DEBUG).then(|| describe(&command));
         self.replica.handle(
             now,

@@ -21,7 +21,8 @@ use super::redis_client::RedisClient;
 const REQUESTS_PER_TURN: usize = 128;
 /// Redis connections at a time.
 const CONNECTIONS_MAX: usize = 10_000;
-/// What all Redis clients together may have sent of requests that are not whole yet.
+/// What all Redis clients together may have sent of requests that are not whole yet, or that wait in
+/// transactions.
 const PARTIAL_MAX_BYTES: u64 = 1 << 30;
 /// Parts of requests below this do not count, so that short ones cost nothing.
 const PARTIAL_FROM_BYTES: usize = 64 << 10;
@@ -145,7 +146,8 @@ impl Exchange<'_> {
 
     /// Requests that are never finished cost a bounded amount, whoever sends them.
     fn check_input(&mut self) {
-        let length = self.input.len();
+        let waiting = self.client.connection.borrow().held_bytes();
+        let length = self.input.len() + self.requests.held_bytes() + waiting;
         self.count_input(if length < PARTIAL_FROM_BYTES {
             0
         } else {

@@ -10,7 +10,7 @@ use kv_common::refusal::Refusal;
 use kv_common::time::{Now, UnixMs};
 use kv_daemon::clock;
 use kv_resp::{Protocol, Value};
-use kvnode_core::input::{ClientToken, Input};
+use kvnode_core::input::ClientToken;
 use kvnode_core::state::{Overlay, execute};
 use kvnode_redis::{Heard, Host, Plan, Shape, Task, copies};
 
@@ -21,6 +21,9 @@ use super::shard::Shard;
 
 /// What a command whose answer cannot be foreseen weighs: no other goes with it.
 const UNFORESEEN_WEIGHT: usize = 4096;
+
+/// Bytes of an answer that weigh as much as a request.
+const WEIGHT_BYTES: usize = 16 << 10;
 
 /// The Redis clients of a node.
 #[derive(Debug, Default)]
@@ -126,7 +129,7 @@ impl Shard {
         let begin = |weight| client.begin(turn.protocol, turn.is_answered, weight);
         match turn.plan {
             Plan::Answer(value) => {
-                let slot = begin(1);
+                let slot = begin(1 + value.weight_bytes() / WEIGHT_BYTES);
                 client.put(slot, value);
                 self.redis.touch(client);
             }
@@ -182,14 +185,7 @@ impl Shard {
             return self.reply_to_redis(exchange, result);
         }
         let token = ClientToken(self.exchanges.insert(Exchange::Redis(exchange)));
-        self.replica.handle(
-            now,
-            Input::Request {
-                client: token,
-                stamp: None,
-                command,
-            },
-        );
+        self.hand_to_core(now, token, None, command);
     }
 
     /// Reads the committed state of a replica that is in step. It may be older than what the primary

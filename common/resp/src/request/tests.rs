@@ -94,6 +94,15 @@ fn the_length_of_a_whole_request_is_bounded() {
 }
 
 #[test]
+fn what_is_announced_is_not_held() {
+    let mut reader = RequestReader::new(LIMITS);
+    let mut input = BytesMut::from(&b"*3\r\n$3\r\nSET\r\n$900\r\n"[..]);
+    assert_eq!(reader.take(&mut input), Ok(None));
+    let held = reader.held_bytes();
+    assert!((3..200).contains(&held), "{held}");
+}
+
+#[test]
 fn nothing_is_read_after_a_failure() {
     let mut reader = RequestReader::new(LIMITS);
     let mut input = BytesMut::from(&b"*x\r\nPING\r\n"[..]);
