@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::connection::Replies;
 use crate::fault::{Fault, shown};
 use crate::host::Role;
-use crate::plan::Plan;
+use crate::plan::{Plan, Victims};
 
 /// The longest name of a client, its library or that library's version.
 const NAME_MAX_BYTES: usize = 1024;
@@ -149,6 +149,9 @@ pub(crate) fn read_primary(call: &mut Call<'_>) -> Result<Plan, Fault> {
 
 pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
     let subcommand = call.word(1);
+    if subcommand == "KILL" {
+        return kill(call).map(Plan::Kill);
+    }
     let value = match (subcommand.as_str(), call.count()) {
         ("ID", 2) => Value::count(call.state.info.id),
         ("GETNAME", 2) if call.state.name.is_empty() => Value::Null,
@@ -190,6 +193,39 @@ pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
         _ => return Err(Fault::unknown_subcommand("client", &call.bytes(1)?)),
     };
     Ok(Plan::Answer(value))
+}
+
+/// `CLIENT KILL address`, or `CLIENT KILL [ID n] [ADDR address] [SKIPME yes|no]`.
+fn kill(call: &Call<'_>) -> Result<Victims, Fault> {
+    if call.count() == 3 {
+        return Ok(Victims {
+            peer: Some(call.bytes(2)?),
+            must_exist: true,
+            ..Victims::default()
+        });
+    }
+    let mut victims = Victims {
+        skips_self: true,
+        ..Victims::default()
+    };
+    let (pairs, left) = call.arguments[2..].as_chunks::<2>();
+    if pairs.is_empty() || !left.is_empty() {
+        return Err(Fault::SYNTAX);
+    }
+    for (index, [_, value]) in pairs.iter().enumerate() {
+        let at = 2 + 2 * index;
+        match (call.word(at).as_str(), call.word(at + 1).as_str()) {
+            ("ID", _) => {
+                let fault = Fault::text("ERR client-id should be greater than 0");
+                victims.id = Some(call.unsigned(at + 1, fault)?);
+            }
+            ("ADDR", _) => victims.peer = Some(value.clone()),
+            ("SKIPME", "YES") => victims.skips_self = true,
+            ("SKIPME", "NO") => victims.skips_self = false,
+            _ => return Err(Fault::SYNTAX),
+        }
+    }
+    Ok(victims)
 }
 
 fn set_info(call: &mut Call<'_>) -> Result<Value, Fault> {

@@ -104,6 +104,12 @@ impl Connection {
         self.state.info.id
     }
 
+    /// Where the client is.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        &self.state.info.peer
+    }
+
     /// Whether the client takes reads of a replica.
     #[must_use]
     pub fn reads_replica(&self) -> bool {
@@ -395,7 +401,7 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
                 commands.push(command);
                 Piece::Asked { shape, writes }
             }
-            Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Publish { .. }) => {
+            Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Publish { .. } | Plan::Kill(_)) => {
                 Piece::Answered(Value::error("ERR Command not allowed inside a transaction"))
             }
             Err(fault) => Piece::Answered(fault.into()),

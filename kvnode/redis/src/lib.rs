@@ -36,7 +36,7 @@ mod table;
 pub use connection::{Connection, ConnectionInfo, Turn};
 pub use fault::refused;
 pub use host::{Heard, Host, NodeFacts, ReplicaFacts, Role};
-pub use plan::{Plan, Task};
+pub use plan::{Plan, Task, Victims};
 pub use shape::{Shape, copies};
 
 use kv_common::limits::{COMMAND_MAX_BYTES, KEYS_PER_REQUEST_MAX, VALUE_MAX_BYTES};

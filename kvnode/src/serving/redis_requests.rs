@@ -12,7 +12,7 @@ use kv_daemon::clock;
 use kv_resp::{Protocol, Value};
 use kvnode_core::input::ClientToken;
 use kvnode_core::state::{Overlay, execute};
-use kvnode_redis::{Heard, Host, Plan, Shape, Task, copies};
+use kvnode_redis::{Heard, Host, Plan, Shape, Task, Victims, copies};
 
 use super::client_output::Exchange;
 use super::redis_client::{RedisClient, RedisExchange};
@@ -104,6 +104,29 @@ impl RedisClients {
         }
     }
 
+    /// Closes connections. Says how many.
+    fn kill(&mut self, asker: &Rc<RedisClient>, victims: &Victims) -> u64 {
+        let mut killed = 0;
+        for client in self.clients.values() {
+            let connection = client.connection.borrow();
+            let is_asker = Rc::ptr_eq(client, asker);
+            let is_meant = victims.id.is_none_or(|id| id == connection.id())
+                && victims
+                    .peer
+                    .as_ref()
+                    .is_none_or(|peer| peer == connection.peer())
+                && !(is_asker && victims.skips_self);
+            if is_meant && is_asker {
+                // Its own answer goes first.
+                client.close_when_sent();
+            } else if is_meant {
+                client.close();
+            }
+            killed += u64::from(is_meant);
+        }
+        killed
+    }
+
     /// The node is primary no more: whoever took it for that is to look for the new one.
     pub(super) fn close_for_role_change(&mut self) {
         for client in self.clients.values() {
@@ -144,6 +167,16 @@ impl Shard {
                 let slot = begin(1);
                 let told = self.redis.publish(&channel, &payload);
                 self.put_redis(client, slot, Value::count(told));
+            }
+            Plan::Kill(victims) => {
+                let slot = begin(1);
+                let killed = self.redis.kill(client, &victims);
+                let value = match (victims.must_exist, killed) {
+                    (false, killed) => Value::count(killed),
+                    (true, 0) => Value::error("ERR No such client"),
+                    (true, _) => Value::OK,
+                };
+                self.put_redis(client, slot, value);
             }
             Plan::Close(value) => {
                 let slot = begin(1);

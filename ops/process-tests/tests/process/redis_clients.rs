@@ -288,3 +288,23 @@ fn waiting_for_copies_tells_how_many_hold_what_was_written() {
     assert_eq!(client.receive().as_deref(), Some(":2"));
     assert_eq!(client.receive().as_deref(), Some("*[:1, :2]"));
 }
+
+#[test]
+fn a_connection_is_closed_by_its_number_or_its_address() {
+    let cluster = with_redis_doors(1);
+    let address = cluster.redis_address("node-1");
+    let (mut one, mut other) = (
+        RespConnection::connect(&address),
+        RespConnection::connect(&address),
+    );
+    let id = other.ask(&["CLIENT", "ID"]);
+    assert_eq!(one.ask(&["CLIENT", "KILL", "ID", &id[1..]]), ":1");
+    assert_eq!(other.receive(), None, "closed");
+    assert_eq!(
+        one.ask(&["CLIENT", "KILL", "1.2.3.4:5"]),
+        "-ERR No such client"
+    );
+    assert_eq!(one.ask(&["CLIENT", "KILL", "SKIPME", "yes"]), ":0");
+    assert_eq!(one.ask(&["CLIENT", "KILL", "SKIPME", "no"]), ":1");
+    assert_eq!(one.receive(), None, "closed");
+}
