@@ -77,13 +77,15 @@ impl Primary {
         client: ClientToken,
         command: &Command,
     ) -> Result<Outcome, Refusal> {
+        // A read behind a write of the same client that waits for the end of a handover must not see
+        // the state before it.
+        if !matches!(self.phase, Phase::Serving) {
+            return Ok(Outcome::Park);
+        }
         let execution = execute(&local.state, &self.overlay, command, now.unix)?;
         if execution.changes.is_empty() {
             self.answer_unchanged(now, local, client, execution)?;
             return Ok(Outcome::Done);
-        }
-        if !matches!(self.phase, Phase::Serving) {
-            return Ok(Outcome::Park);
         }
         // A key's time has come: absence is answered when its deletion is committed.
         let seq = self.append_changes(local, None, execution.changes).seq;
