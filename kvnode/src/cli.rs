@@ -14,9 +14,11 @@ use kv_daemon::logging::LogFormat;
 use kv_daemon::{VERSION, config_file};
 use tracing::level_filters::LevelFilter;
 
+use crate::tool;
+
 /// Holds a full copy of the key space, as primary or backup.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kvnode", version = VERSION)]
+#[command(name = "kvnode", version = VERSION, after_help = tool::HELP)]
 pub(crate) struct Arguments {
     /// Where the coordinator is reached
     #[arg(

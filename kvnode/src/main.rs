@@ -8,6 +8,7 @@
 //! | `coordinator_link` | the thread that sends heartbeats |
 //! | `pulse` | what these two tell each other without waiting |
 //! | `data_threads`, `copy_fetch` | the storage threads, and how a copy replaces what they work on |
+//! | `tool` | what is done with a data directory instead of running on it |
 //! | `events` | what other threads tell the serving thread |
 
 mod cli;
@@ -18,6 +19,7 @@ mod events;
 mod pulse;
 mod serving;
 mod start;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,9 @@ use kv_daemon::logging;
 use crate::cli::Arguments;
 
 fn main() -> ExitCode {
+    if let Some(tool) = tool::asked_for() {
+        return tool.run();
+    }
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),

@@ -105,6 +105,31 @@ impl DataDir {
         })
     }
 
+    /// Whether there is a data directory of `owner` at `path`. Changes nothing.
+    ///
+    /// # Errors
+    /// When it is another program's, has a newer format, or cannot be read.
+    pub fn exists(path: &Path, owner: &DataDirOwner) -> Result<bool, DataDirError> {
+        has_format(path, owner)
+    }
+
+    /// Whether a process uses the data directory at `path`. Changes nothing.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn is_in_use(path: &Path) -> io::Result<bool> {
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -198,12 +223,15 @@ mod tests {
     fn one_process_at_a_time() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("node");
+        assert!(!DataDir::is_in_use(&path).expect("looks"));
         let open = DataDir::open(&path, &OWNER).expect("opens");
+        assert!(DataDir::is_in_use(&path).expect("looks"));
         assert!(matches!(
             DataDir::open(&path, &OWNER),
             Err(DataDirError::Locked { .. })
         ));
         drop(open);
+        assert!(!DataDir::is_in_use(&path).expect("looks"));
         DataDir::open(&path, &OWNER).expect("opens again");
     }
 

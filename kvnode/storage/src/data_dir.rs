@@ -1,6 +1,7 @@
 //! The data directory of a node, with space set aside for the time when the disk is full.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use kv_store::{DataDirError, DataDirOwner};
@@ -30,6 +31,16 @@ impl DataDir {
         let dir = Self(kv_store::DataDir::open(path, &OWNER)?);
         dir.fill_reserve();
         Ok(dir)
+    }
+
+    /// Whether there is a data directory of a node at `path`. Changes nothing.
+    pub(crate) fn exists(path: &Path) -> Result<bool, DataDirError> {
+        kv_store::DataDir::exists(path, &OWNER)
+    }
+
+    /// Whether a process uses the data directory at `path`. Changes nothing.
+    pub(crate) fn is_in_use(path: &Path) -> io::Result<bool> {
+        kv_store::DataDir::is_in_use(path)
     }
 
     /// Gives the space of the reserve back to the file system. Says whether there was any.

@@ -1,45 +1,73 @@
 //! Looking at a data directory without changing it, whether a node runs on it or not.
+//!
+//! | file | what it looks at |
+//! |---|---|
+//! | `database.rs` | meta records and checkpoint, in a copy, because opening a database changes it |
+//! | `segments.rs` | the log |
+//! | `db_txt.rs` | `db.txt` |
+//! | `text.rs` | how all of it is said |
 
-use std::fmt;
+mod database;
+mod db_txt;
+mod segments;
+mod text;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kv_common::history::BaseId;
-use kv_common::id::{Position, Seq};
+use kv_store::DataDirError;
 
+use self::database::{CheckpointContent, Database};
+use self::db_txt::DbTxtContent;
+use self::segments::LogContent;
+use crate::data_dir::DataDir;
 use crate::generation;
-use crate::log_error::{LogDamage, LogError, TailCut};
-use crate::log_scan::{Scan, scan};
+use crate::meta::MetaRecord;
 
-/// What a data directory holds, as far as its files can be read without opening the databases,
-/// which would change them. While a node runs on it, the end of the log may be half written.
+/// What a data directory holds.
+///
+/// While a node runs on it, its databases cannot be read, and the end of the log may be half
+/// written.
 #[derive(Debug)]
 pub struct Inspection {
     path: PathBuf,
-    format: String,
-    meta_bytes: u64,
+    in_use: bool,
+    meta: Database<MetaRecord>,
     /// The current generation's name, and what is in it.
     current: Option<(String, GenerationContent)>,
     /// Other folders with data: copies under way, and what was set aside.
     others: Vec<(String, u64)>,
+    db_txt: Option<DbTxtContent>,
 }
 
 #[derive(Debug)]
 struct GenerationContent {
-    checkpoint_bytes: u64,
-    segments: usize,
-    base: BaseId,
-    first: Seq,
-    last: Position,
-    committed: Seq,
-    torn: Option<TailCut>,
-    damage: Option<LogDamage>,
+    checkpoint: Database<CheckpointContent>,
+    log: LogContent,
+}
+
+/// What to look at besides the data directory.
+#[derive(Clone, Debug)]
+pub struct InspectionOptions {
+    /// Where `db.txt` is.
+    pub db_txt: PathBuf,
+    /// A folder for copies of the databases, which are removed again.
+    pub scratch_dir: PathBuf,
 }
 
 /// Why a data directory cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectionError {
+    /// There is none.
+    #[error("{} is no data directory of kvnode: it has no file FORMAT", path.display())]
+    NoDataDir {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It is another program's, or of a newer version.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
     /// The system refused.
     #[error("{} cannot be inspected: {source}", path.display())]
     Io {
@@ -48,65 +76,80 @@ pub enum InspectionError {
         /// What the system said.
         source: io::Error,
     },
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
 }
 
-/// Looks at the data directory at `path`. Changes nothing.
+/// Looks at the data directory at `path`. Changes nothing in it.
 ///
 /// # Errors
 /// When it is none, or cannot be read.
-pub fn inspect(path: &Path) -> Result<Inspection, InspectionError> {
+pub fn inspect(path: &Path, options: &InspectionOptions) -> Result<Inspection, InspectionError> {
     let io = |source| InspectionError::Io {
         path: path.to_owned(),
         source,
     };
-    let format = fs::read_to_string(path.join("FORMAT")).map_err(io)?;
+    if !DataDir::exists(path)? {
+        return Err(InspectionError::NoDataDir {
+            path: path.to_owned(),
+        });
+    }
+    let is_used = || DataDir::is_in_use(path).map_err(io);
+    let scratch = &options.scratch_dir;
+    let mut in_use = is_used()?;
+    let meta = database::meta(&path.join("meta"), scratch, in_use);
     let current = generation::current(path).map_err(io)?;
+    let others = others(path, current.as_ref()).map_err(io)?;
+    let content = current.as_ref().map(|generation| GenerationContent {
+        checkpoint: database::checkpoint(&generation.checkpoint_dir(), scratch, in_use),
+        log: segments::look(&generation.log_dir(), in_use),
+    });
+    let mut inspection = Inspection {
+        path: path.to_owned(),
+        in_use,
+        meta,
+        current: current.map(|current| current.name()).zip(content),
+        others,
+        db_txt: db_txt::look(&options.db_txt).map_err(io)?,
+    };
+    // A node that started meanwhile has changed the files while they were read.
+    if !in_use && is_used()? {
+        in_use = true;
+        inspection.meta = Database::InUse;
+        if let Some((_, content)) = &mut inspection.current {
+            content.checkpoint = Database::InUse;
+        }
+    }
+    inspection.in_use = in_use;
+    Ok(inspection)
+}
+
+impl Inspection {
+    /// Whether nothing that was looked at is damaged. A torn tail of the log is no damage.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let current = self.current.as_ref().map(|(_, content)| content);
+        self.meta.is_sound()
+            && self.db_txt.as_ref().is_none_or(DbTxtContent::is_sound)
+            && current.is_none_or(|content| {
+                content.checkpoint.is_sound()
+                    && content.checkpoint.is_fit()
+                    && content.log.is_sound()
+            })
+    }
+}
+
+/// The folders with data beside the current one, and what they take.
+fn others(path: &Path, current: Option<&generation::Generation>) -> io::Result<Vec<(String, u64)>> {
     let mut others = Vec::new();
-    for entry in fs::read_dir(path).map_err(io)? {
-        let entry = entry.map_err(io)?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_current = current
-            .as_ref()
-            .is_some_and(|current| current.name() == name);
+        let is_current = current.is_some_and(|current| current.name() == name);
         if !is_current && (name.starts_with("gen-") || name.starts_with("set-aside-")) {
-            others.push((name, size_of(&entry.path()).map_err(io)?));
+            others.push((name, size_of(&entry.path())?));
         }
     }
     others.sort();
-    let current = match current {
-        None => None,
-        Some(generation) => {
-            let found = scan(&generation.log_dir())?;
-            let checkpoint_bytes = size_of(&generation.checkpoint_dir()).map_err(io)?;
-            let content = GenerationContent::new(found, checkpoint_bytes);
-            Some((generation.name(), content))
-        }
-    };
-    Ok(Inspection {
-        path: path.to_owned(),
-        format: format.trim().to_owned(),
-        meta_bytes: size_of(&path.join("meta")).map_err(io)?,
-        current,
-        others,
-    })
-}
-
-impl GenerationContent {
-    fn new(found: Scan, checkpoint_bytes: u64) -> Self {
-        Self {
-            checkpoint_bytes,
-            segments: found.index.segments.len(),
-            base: found.base,
-            first: found.index.first(),
-            last: found.last,
-            committed: found.committed,
-            torn: found.torn,
-            damage: found.damage,
-        }
-    }
+    Ok(others)
 }
 
 /// What the files under `path` take; nothing if it is not there.
@@ -125,45 +168,4 @@ fn size_of(path: &Path) -> io::Result<u64> {
         bytes += size_of(&entry?.path())?;
     }
     Ok(bytes)
-}
-
-impl fmt::Display for Inspection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} (format {})", self.path.display(), self.format)?;
-        writeln!(f, "  meta records: {} bytes", self.meta_bytes)?;
-        match &self.current {
-            None => writeln!(f, "  no data yet")?,
-            Some((name, content)) => {
-                writeln!(f, "  current data: {name}")?;
-                content.fmt(f)?;
-            }
-        }
-        for (name, bytes) in &self.others {
-            writeln!(f, "  beside it: {name}, {bytes} bytes")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for GenerationContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "    checkpoint: {} bytes", self.checkpoint_bytes)?;
-        let (first, last, committed) = (self.first, self.last, self.committed);
-        writeln!(
-            f,
-            "    log: {} segments, first entry {first}, last entry {last}, committed at least to {committed}",
-            self.segments
-        )?;
-        if self.base != BaseId::default() {
-            writeln!(f, "    base: {:032x}, imported", self.base.0)?;
-        }
-        match &self.damage {
-            Some(damage) => writeln!(f, "    {damage}")?,
-            None => writeln!(f, "    no damage before the tail")?,
-        }
-        match &self.torn {
-            Some(torn) => writeln!(f, "    the tail is torn behind entry {}", torn.last),
-            None => Ok(()),
-        }
-    }
 }

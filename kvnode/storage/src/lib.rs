@@ -57,7 +57,7 @@ pub use copy_target::{CopyError, CopyProgressed, CopyTarget};
 pub use data_dir::DataDir;
 pub use dump::{DumpError, Export};
 pub use import::ImportError;
-pub use inspection::{Inspection, InspectionError, inspect};
+pub use inspection::{Inspection, InspectionError, InspectionOptions, inspect};
 pub use kv_store::DataDirError;
 pub use log::{Log, LogOpening};
 pub use log_error::{LogDamage, LogError, LogReadError, TailCut};

@@ -85,10 +85,10 @@ impl Meta {
         map: Box<dyn DurableMap>,
         new_node: NodeId,
     ) -> Result<(Self, MetaOpening), MetaError> {
-        let stored = map.get(KEY)?;
+        let stored = read(&*map)?;
         let first_start = stored.is_none();
         let before = match stored {
-            Some(bytes) => decode(&bytes)?,
+            Some(record) => record,
             None => MetaRecord {
                 node: new_node,
                 cluster: None,
@@ -137,10 +137,15 @@ impl Meta {
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<MetaRecord, MetaError> {
-    rmp_serde::from_slice(bytes).map_err(|error| MetaError::Unreadable {
-        cause: error.to_string(),
-    })
+/// The record in `map`; nothing before the first start.
+pub(crate) fn read(map: &dyn DurableMap) -> Result<Option<MetaRecord>, MetaError> {
+    let stored = map.get(KEY)?;
+    let decode = |bytes: bytes::Bytes| {
+        rmp_serde::from_slice(&bytes).map_err(|error| MetaError::Unreadable {
+            cause: error.to_string(),
+        })
+    };
+    stored.map(decode).transpose()
 }
 
 #[cfg(test)]

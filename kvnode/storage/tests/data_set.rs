@@ -17,7 +17,7 @@ use kv_common::time::UnixMs;
 use kvnode_core::state::State;
 use kvnode_storage::{
     CheckpointEvent, CopyError, CopyProgressed, CopyTarget, DataDir, DataSet, StorageOptions,
-    inspect, open_data_set,
+    open_data_set,
 };
 
 use support::node::{Node, apply, assert_same};
@@ -421,27 +421,4 @@ fn a_copy_that_makes_no_sense_is_refused() {
         target.take(records("dkey", b"\x00value")).is_err(),
         "too late"
     );
-}
-
-#[test]
-fn an_inspection_shows_the_log_and_changes_nothing() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("node");
-    assert!(inspect(&path).is_err(), "nothing is there");
-    let mut node = Node::open(&path, &options());
-    write_some(&mut node, 3, 0);
-    let last = node.last();
-    node.stop(None);
-    let segment = path.join(format!("gen-000001/log/{:020}.seg", 1));
-    let before = fs::read(&segment).expect("reads");
-    let shown = inspect(&path).expect("inspects").to_string();
-    assert!(shown.contains("gen-000001"), "{shown}");
-    assert!(shown.contains(&format!("last entry 3.{last}")), "{shown}");
-    assert!(shown.contains("no damage"), "{shown}");
-    assert_eq!(fs::read(&segment).expect("reads"), before);
-    let mut damaged = before;
-    damaged[5000..5100].fill(0x5a);
-    fs::write(&segment, damaged).expect("writes");
-    let shown = inspect(&path).expect("inspects").to_string();
-    assert!(shown.contains("is damaged at byte"), "{shown}");
 }

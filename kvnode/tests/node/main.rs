@@ -8,3 +8,4 @@ mod copies;
 mod links;
 mod starting;
 mod support;
+mod tools;
