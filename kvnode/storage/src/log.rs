@@ -354,7 +354,11 @@ impl Log {
         self.length = file.metadata().map_err(io)?.len();
         self.file = file;
         let segment = SegmentIndex::new(self.path.clone(), header.first);
-        self.index.lock().segments.push_back(segment);
+        let mut index = self.index.lock();
+        // A segment without a record is too short for this one: it had the same name, and is gone.
+        index.segments.pop_back_if(|last| last.first == header.first);
+        index.segments.push_back(segment);
+        drop(index);
         self.spares.prepare().map_err(io)
     }
 

@@ -144,6 +144,21 @@ fn the_retention_keeps_old_segments_and_reuses_what_goes() {
 }
 
 #[test]
+fn a_segment_too_short_for_its_first_record_is_replaced_and_not_counted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut log = create(dir.path());
+    fill(&mut log, 1, 1, 1, 100_000);
+    fill(&mut log, 1, 2, 3, 1000);
+    assert_eq!(segments(dir.path()).len(), 2);
+    assert_eq!(log.release_below(Seq(1), 0).expect("releases"), Seq(1));
+    assert_eq!(read_all(&log).len(), 3, "nothing that counts was taken away");
+    assert_eq!(log.release_below(Seq(4), 0).expect("releases"), Seq(2));
+    assert_eq!(read_all(&log).len(), 2);
+    drop(log);
+    assert_eq!(read_all(&open(dir.path()).0).len(), 2);
+}
+
+#[test]
 fn a_cut_is_for_good() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut log = create(dir.path());
