@@ -172,7 +172,7 @@ impl Checkpoint {
             let mut history = self.mark.history.clone();
             while history.last().seq < through && round.bytes < ROUND_BYTES {
                 let from = history.last().seq.next();
-                for batch in log.read_from(from, READ_BYTES)? {
+                for batch in log.read_through(from, through, READ_BYTES)? {
                     for entry in batch.entries()? {
                         let at = entry.position;
                         if at.seq <= history.last().seq || at.seq > through {

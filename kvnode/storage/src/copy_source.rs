@@ -145,7 +145,7 @@ impl CopySource {
                     return Ok(CopyStep::Send(PrimaryToJoiner::Ends { history }));
                 }
                 if read.is_empty() {
-                    read.extend(log.read_from(*next, READ_BYTES)?);
+                    read.extend(log.read_through(*next, end.last().seq, READ_BYTES)?);
                 }
                 let Some(batch) = read.pop_front() else {
                     return Ok(CopyStep::Wait);
@@ -168,7 +168,7 @@ impl CopySource {
     ) -> Result<CopyStep, CheckpointError> {
         let end = checkpoint.applied().seq;
         if end > self.from {
-            let batches = log.read_from(end, 1)?;
+            let batches = log.read_through(end, end, 1)?;
             if batches.first().is_some_and(|batch| batch.last() != end) {
                 return Ok(CopyStep::Wait);
             }

@@ -298,8 +298,8 @@ impl Log {
         self.write_at(&mut gathered, end)
     }
 
-    /// Takes note of a batch whose record is about to be written. Readers are asked only for what
-    /// was reported as written.
+    /// Takes note of a batch whose record is about to be written. Readers on other threads are asked
+    /// only for what was reported as written.
     fn note_batch(&mut self, batch: &Batch, length: usize) {
         let mut index = self.index.lock();
         if let Some(segment) = index.segments.back_mut() {
@@ -356,7 +356,9 @@ impl Log {
         let segment = SegmentIndex::new(self.path.clone(), header.first);
         let mut index = self.index.lock();
         // A segment without a record is too short for this one: it had the same name, and is gone.
-        index.segments.pop_back_if(|last| last.first == header.first);
+        index
+            .segments
+            .pop_back_if(|last| last.first == header.first);
         index.segments.push_back(segment);
         drop(index);
         self.spares.prepare().map_err(io)

@@ -18,6 +18,7 @@ pub struct LogReader {
 /// What to read, and what was read so far.
 struct Reading {
     next: Seq,
+    through: Seq,
     max_bytes: usize,
     bytes: usize,
     batches: Vec<Batch>,
@@ -25,7 +26,7 @@ struct Reading {
 
 impl Reading {
     fn is_full(&self) -> bool {
-        !self.batches.is_empty() && self.bytes >= self.max_bytes
+        !self.batches.is_empty() && (self.bytes >= self.max_bytes || self.next > self.through)
     }
 }
 
@@ -59,14 +60,29 @@ impl LogReader {
             .sum()
     }
 
+    /// [`Self::read_through`] to the end of the log. Not for a thread beside the one that writes:
+    /// the last batches may be on their way to the file, or be cut off.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_from(&self, from: Seq, max_bytes: usize) -> Result<Vec<Batch>, LogReadError> {
+        self.read_through(from, Seq(u64::MAX), max_bytes)
+    }
+
     /// Whole batches in order, the first of which holds `from`: at least one, and no more after
-    /// `max_bytes` are reached.
+    /// `through` or `max_bytes` are reached. `through` was written, and stays.
     ///
     /// # Errors
     /// When the log does not have `from`, or the disk does not give it back as it was written.
-    pub fn read_from(&self, from: Seq, max_bytes: usize) -> Result<Vec<Batch>, LogReadError> {
+    pub fn read_through(
+        &self,
+        from: Seq,
+        through: Seq,
+        max_bytes: usize,
+    ) -> Result<Vec<Batch>, LogReadError> {
         let mut reading = Reading {
             next: from,
+            through,
             max_bytes,
             bytes: 0,
             batches: Vec::new(),

@@ -106,6 +106,8 @@ fn reading_says_what_is_not_there() {
         Err(LogReadError::Beyond { last: Seq(200), .. })
     ));
     assert_eq!(reader.read_from(Seq(150), 1).expect("reads").len(), 1);
+    let bounded = reader.read_through(Seq(150), Seq(152), usize::MAX);
+    assert_eq!(bounded.expect("reads").len(), 3);
 }
 
 #[test]
@@ -151,7 +153,11 @@ fn a_segment_too_short_for_its_first_record_is_replaced_and_not_counted() {
     fill(&mut log, 1, 2, 3, 1000);
     assert_eq!(segments(dir.path()).len(), 2);
     assert_eq!(log.release_below(Seq(1), 0).expect("releases"), Seq(1));
-    assert_eq!(read_all(&log).len(), 3, "nothing that counts was taken away");
+    assert_eq!(
+        read_all(&log).len(),
+        3,
+        "nothing that counts was taken away"
+    );
     assert_eq!(log.release_below(Seq(4), 0).expect("releases"), Seq(2));
     assert_eq!(read_all(&log).len(), 2);
     drop(log);
