@@ -1,0 +1,262 @@
+//! One cut after the other.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use kv_common::id::{Epoch, Seq};
+
+use crate::Fsync;
+use crate::image::{self, Mounted};
+use crate::judge::{Judge, Promised};
+use crate::workload::Numbers;
+use crate::writer::Order;
+
+/// The longest value of a round.
+const VALUE_BYTES_MAX: [u64; 6] = [10, 100, 1 << 10, 10 << 10, 100 << 10, 1 << 20];
+/// A new file system every so many rounds.
+const ROUNDS_PER_IMAGE: u64 = 10;
+/// One writer in so many is killed while it opens what the last cut left.
+const EARLY_ONE_IN: u64 = 5;
+const EARLY_MAX: Duration = Duration::from_millis(60);
+const LATE_MAX: Duration = Duration::from_millis(2500);
+/// What a writer may take until it is ready.
+const OPENING_MAX: Duration = Duration::from_secs(60);
+
+/// How often to cut.
+#[derive(Args, Debug)]
+pub(crate) struct Rounds {
+    /// How many cuts
+    #[arg(long, default_value_t = 100)]
+    rounds: u64,
+    /// What everything but the system's own doing follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// When an entry is acknowledged; `everysec` must lose some, else this tests nothing
+    #[arg(long, value_enum, default_value = "always")]
+    fsync: Fsync,
+    /// A folder for images and mount points, as large as the data
+    #[arg(long)]
+    work_dir: PathBuf,
+}
+
+/// What the rounds came to.
+#[derive(Debug, Default)]
+struct Totals {
+    entries: u64,
+    lost: u64,
+    unfit: u64,
+    killed_opening: u64,
+}
+
+/// A file system and what is on it.
+struct Scene {
+    mounted: Mounted,
+    judge: Judge,
+    epoch: u64,
+    /// What holds since earlier rounds.
+    promised: Promised,
+}
+
+impl Rounds {
+    /// Cuts and judges. Panics at the first cut that lost what was promised.
+    pub(crate) fn run(&self) {
+        let mut numbers = Numbers::new(self.seed);
+        let mut totals = Totals::default();
+        let mut scene = None;
+        for round in 1..=self.rounds {
+            let fresh = (round - 1).is_multiple_of(ROUNDS_PER_IMAGE);
+            let before = match scene.take() {
+                Some(scene) if !fresh => scene,
+                other => {
+                    drop(other);
+                    self.fresh_scene()
+                }
+            };
+            scene = self.round(round, before, &mut numbers, &mut totals);
+        }
+        let Totals {
+            entries,
+            lost,
+            unfit,
+            killed_opening,
+        } = totals;
+        println!(
+            "{} cuts, {killed_opening} of them during an opening: {entries} entries acknowledged, {lost} lost, {unfit} data sets unfit",
+            self.rounds
+        );
+        let harmless = self.fsync == Fsync::Everysec && lost == 0 && unfit == 0;
+        assert!(
+            !harmless,
+            "nothing was lost without a flush before the acknowledgement: these cuts cut nothing"
+        );
+    }
+
+    fn fresh_scene(&self) -> Scene {
+        let image = self.work_dir.join("image");
+        image::create(&image);
+        Scene {
+            mounted: Mounted::mount(&image, &self.work_dir.join("mounted")),
+            judge: Judge::new(),
+            epoch: 0,
+            promised: Promised::default(),
+        }
+    }
+
+    /// Has a writer killed, cuts the power, and judges. Nothing is left when the data is unfit,
+    /// which it may only be without a flush.
+    fn round(
+        &self,
+        round: u64,
+        scene: Scene,
+        numbers: &mut Numbers,
+        totals: &mut Totals,
+    ) -> Option<Scene> {
+        let Scene {
+            mounted,
+            mut judge,
+            epoch,
+            promised: before,
+        } = scene;
+        let epoch = epoch + 1;
+        let order = Order {
+            data_dir: self.work_dir.join("mounted").join("node"),
+            seed: self.seed,
+            epoch,
+            value_bytes_max: VALUE_BYTES_MAX[usize::try_from(numbers.below(6)).expect("fits")],
+            fsync: self.fsync,
+        };
+        let early = numbers.one_in(EARLY_ONE_IN);
+        let span = if early { EARLY_MAX } else { LATE_MAX };
+        let delay = Duration::from_millis(numbers.below(span.as_millis() as u64));
+        let promised = kill_a_writer(&order, before, early, delay);
+        let (image, copy) = (self.work_dir.join("image"), self.work_dir.join("copy"));
+        mounted.cut(&copy);
+        drop(mounted);
+        fs::rename(&copy, &image).expect("the copy takes the image's place");
+        let mounted = Mounted::mount(&image, &self.work_dir.join("mounted"));
+        let judged = judge.judge(&order, promised);
+        let acknowledged = promised.acknowledged.0;
+        totals.entries += acknowledged - before.acknowledged.0;
+        totals.killed_opening += u64::from(early);
+        let end = match judged {
+            Ok(end) => end.seq,
+            Err(cause) if self.fsync == Fsync::Everysec && cause.starts_with("unfit") => {
+                println!("round {round}: {cause}");
+                totals.unfit += 1;
+                return None;
+            }
+            Err(cause) => panic!(
+                "round {round} of seed {}, {order:?}, {promised:?}: {cause}",
+                self.seed
+            ),
+        };
+        let lost = acknowledged.saturating_sub(end.0);
+        totals.lost += lost;
+        assert!(
+            lost == 0 || self.fsync == Fsync::Everysec,
+            "round {round} of seed {}, {order:?}: {promised:?}, and the log ends at {end}",
+            self.seed
+        );
+        println!(
+            "round {round}: values up to {} bytes, killed after {delay:?}{}, acknowledged {} to {acknowledged}, found up to {end}",
+            order.value_bytes_max,
+            if early { " of opening" } else { "" },
+            before.acknowledged,
+        );
+        Some(Scene {
+            mounted,
+            judge,
+            epoch,
+            promised: Promised {
+                acknowledged: end,
+                ..promised
+            },
+        })
+    }
+}
+
+/// Starts a writer, kills it after `delay` (of its start, or of its opening's end), and says what it
+/// promised.
+fn kill_a_writer(order: &Order, before: Promised, early: bool, delay: Duration) -> Promised {
+    let mut writer = start(order);
+    let lines = listen(writer.stdout.take().expect("is piped"));
+    let mut promised = before;
+    let mut kill_at = Instant::now() + if early { delay } else { OPENING_MAX };
+    loop {
+        match lines.recv_timeout(kill_at.saturating_duration_since(Instant::now())) {
+            Ok(line) if line == "opened" && !early => kill_at = Instant::now() + delay,
+            Ok(line) => note(&mut promised, &line),
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = writer.wait().expect("is waited for");
+                panic!("the writer ended by itself: {status}");
+            }
+        }
+    }
+    writer.kill().expect("is killed");
+    // Whoever is inside of a flush ends it before it dies, so nothing of it runs on after this.
+    writer.wait().expect("is waited for");
+    for line in lines {
+        note(&mut promised, &line);
+    }
+    promised
+}
+
+fn start(order: &Order) -> Child {
+    let program = std::env::current_exe().expect("has a path");
+    let fsync = match order.fsync {
+        Fsync::Always => "always",
+        Fsync::Everysec => "everysec",
+    };
+    let number = |number: u64| number.to_string();
+    let mut command = Command::new(program);
+    command
+        .arg("write")
+        .arg(&order.data_dir)
+        .args(["--fsync", fsync]);
+    command.args([
+        "--seed",
+        &number(order.seed),
+        "--epoch",
+        &number(order.epoch),
+    ]);
+    command.args(["--value-bytes-max", &number(order.value_bytes_max)]);
+    command.stdout(Stdio::piped()).spawn().expect("starts")
+}
+
+/// Whole lines only: one that was cut off by the kill promises nothing.
+fn listen(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        let mut stdout = BufReader::new(stdout);
+        loop {
+            let mut line = String::new();
+            let read = stdout.read_line(&mut line);
+            if !read.is_ok_and(|bytes| bytes > 0) || !line.ends_with('\n') {
+                return;
+            }
+            if sender.send(line.trim_end().to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+fn note(promised: &mut Promised, line: &str) {
+    let (what, number) = line.split_once(' ').unwrap_or((line, "0"));
+    let number: u64 = number.parse().expect("a number");
+    match what {
+        "ack" => promised.acknowledged = Seq(number),
+        "sealed" => promised.sealed = Epoch(number),
+        "dumped" => promised.dumped = Seq(number),
+        "opened" => {}
+        _ => panic!("the writer says '{line}'"),
+    }
+}
