@@ -94,7 +94,7 @@ fn change(numbers: &mut Numbers, value_bytes_max: u64) -> Change {
     if numbers.one_in(10) {
         return Change::Delete { key };
     }
-    let expires_at = numbers.one_in(10).then(|| UnixMs(1 << 45));
+    let expires_at = numbers.one_in(10).then_some(UnixMs(1 << 45));
     Change::Put {
         key,
         value: value(numbers, value_bytes_max),
