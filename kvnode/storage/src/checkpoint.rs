@@ -128,6 +128,11 @@ impl Checkpoint {
         self.mark.history.last()
     }
 
+    /// The last entry that any of the records may be of.
+    pub(crate) fn reached(&self) -> Seq {
+        self.mark.ahead.unwrap_or(self.applied().seq)
+    }
+
     pub(crate) fn history(&self) -> &History {
         &self.mark.history
     }

@@ -18,12 +18,11 @@ use std::path::{Path, PathBuf};
 
 use kv_store::DataDirError;
 
-use self::database::{CheckpointContent, Database};
+use self::database::{CheckpointContent, Database, MetaContent};
 use self::db_txt::DbTxtContent;
 use self::segments::LogContent;
 use crate::data_dir::DataDir;
 use crate::generation;
-use crate::meta::MetaRecord;
 
 /// What a data directory holds.
 ///
@@ -33,7 +32,7 @@ use crate::meta::MetaRecord;
 pub struct Inspection {
     path: PathBuf,
     in_use: bool,
-    meta: Database<MetaRecord>,
+    meta: Database<MetaContent>,
     /// The current generation's name, and what is in it.
     current: Option<(String, GenerationContent)>,
     /// Other folders with data: copies under way, and what was set aside.
@@ -95,7 +94,7 @@ pub fn inspect(path: &Path, options: &InspectionOptions) -> Result<Inspection, I
     let is_used = || DataDir::is_in_use(path).map_err(io);
     let scratch = &options.scratch_dir;
     let mut in_use = is_used()?;
-    let meta = database::meta(&path.join("meta"), scratch, in_use);
+    let meta = database::meta(path, scratch, in_use);
     let current = generation::current(path).map_err(io)?;
     let others = others(path, current.as_ref()).map_err(io)?;
     let content = current.as_ref().map(|generation| GenerationContent {
@@ -128,6 +127,7 @@ impl Inspection {
     pub fn is_sound(&self) -> bool {
         let current = self.current.as_ref().map(|(_, content)| content);
         self.meta.is_sound()
+            && self.meta.is_twofold()
             && self.db_txt.as_ref().is_none_or(DbTxtContent::is_sound)
             && current.is_none_or(|content| {
                 content.checkpoint.is_sound()

@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `data_dir.rs`, `generation.rs` | one process, one format; which folder counts |
-//! | `meta.rs`, `meta_thread.rs` | who the node is and what it promised |
+//! | `meta.rs`, `meta_copy.rs`, `meta_thread.rs` | who the node is and what it promised |
 //! | `log.rs`, `log_scan.rs`, `log_reader.rs`, `log_thread.rs` | batches, durable before anything is said about them |
 //! | `segment.rs`, `record.rs`, `record_stream.rs`, `spare.rs`, `log_index.rs` | the log's files |
 //! | `checkpoint.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
@@ -40,6 +40,7 @@ mod log_reader;
 mod log_scan;
 mod log_thread;
 mod meta;
+mod meta_copy;
 mod meta_thread;
 mod options;
 mod queue;

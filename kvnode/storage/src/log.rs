@@ -71,6 +71,7 @@ impl Log {
             base,
             first: after.seq.next(),
             epoch_before: after.epoch,
+            length: segment_bytes,
         };
         let path = put_in_place(dir, &spare, &file, &header).map_err(io)?;
         let index = SharedIndex::default();
@@ -93,13 +94,19 @@ impl Log {
     }
 
     /// Opens the log in `dir`: reads it through, and cuts a torn tail off. A damaged log is left as
-    /// it is.
+    /// it is, and so is one that does not reach `witnessed`, the last entry that is known from
+    /// elsewhere to have been in it.
     ///
     /// # Errors
     /// When the disk refuses, when there is no segment that can be read, or when one was written
     /// by a newer version.
-    pub fn open(dir: &Path, segment_bytes: u64) -> Result<(Self, LogOpening), LogError> {
-        let found = scan(dir)?;
+    pub fn open(
+        dir: &Path,
+        segment_bytes: u64,
+        witnessed: Seq,
+    ) -> Result<(Self, LogOpening), LogError> {
+        let mut found = scan(dir)?;
+        found.weigh_witness(witnessed);
         let Some(segment) = found.index.segments.back().cloned() else {
             return Err(LogError::NoSegment {
                 path: dir.to_owned(),
@@ -345,13 +352,14 @@ impl Log {
         let io = |error| LogError::io(&self.dir, error);
         let length = (SEGMENT_HEADER_BYTES + record_bytes).max(self.segment_bytes);
         let (spare, file) = self.spares.take(length).map_err(io)?;
+        self.length = file.metadata().map_err(io)?.len();
         let header = SegmentHeader {
             base: self.base,
             first: self.last.seq.next(),
             epoch_before: self.last.epoch,
+            length: self.length,
         };
         self.path = put_in_place(&self.dir, &spare, &file, &header).map_err(io)?;
-        self.length = file.metadata().map_err(io)?.len();
         self.file = file;
         let segment = SegmentIndex::new(self.path.clone(), header.first);
         let mut index = self.index.lock();

@@ -105,7 +105,7 @@ pub enum LogReadError {
 /// Damage before the log's tail: something that was durable once is not there any more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} is damaged at byte {offset}: entry {missing} was durable and is not there",
+    "{} is damaged at byte {offset}: entry {missing} was or may have been durable and is not there",
     segment.display()
 )]
 pub struct LogDamage {

@@ -68,6 +68,7 @@ pub(crate) fn scan(dir: &Path) -> Result<Scan, LogError> {
                     .segments
                     .push_back(SegmentIndex::new(path.clone(), first));
                 ended = !scan.read_segment(&file, &path)?;
+                scan.weigh_length(&file, &path, header.length)?;
             }
             _ => {
                 ended = true;
@@ -91,6 +92,18 @@ fn open(path: &Path) -> Result<File, LogError> {
 }
 
 impl Scan {
+    /// Takes it for damage when `witnessed` was in the log and is not.
+    pub(crate) fn weigh_witness(&mut self, witnessed: Seq) {
+        let end = self.index.segments.back();
+        if let Some(end) = end.filter(|_| self.last.seq < witnessed && self.damage.is_none()) {
+            self.damage = Some(LogDamage {
+                segment: end.path.clone(),
+                offset: end.end,
+                missing: self.last.seq.next(),
+            });
+        }
+    }
+
     /// Reads the records of the newest segment in the index. Says whether a further segment may
     /// follow: nothing was found behind the last record that looks like a record.
     fn read_segment(&mut self, file: &File, path: &Path) -> Result<bool, LogError> {
@@ -119,6 +132,20 @@ impl Scan {
         };
         self.weigh_rest(file, path, end)?;
         Ok(self.torn.is_none())
+    }
+
+    /// A segment has its length before it has its name, so nothing but damage makes it shorter; what
+    /// was at its end cannot be known.
+    fn weigh_length(&mut self, file: &File, path: &Path, length: u64) -> Result<(), LogError> {
+        let found = file.metadata().map_err(|error| LogError::io(path, error))?;
+        if found.len() < length && self.damage.is_none() {
+            self.damage = Some(LogDamage {
+                segment: path.to_owned(),
+                offset: found.len(),
+                missing: self.last.seq.next(),
+            });
+        }
+        Ok(())
     }
 
     /// Looks at what lies in a file from `offset` on, behind the last sound record. A record there

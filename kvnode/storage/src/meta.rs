@@ -1,5 +1,8 @@
 //! The records that outlive everything else: who the node is and what it promised.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 use kv_common::id::{ClusterId, Incarnation, NodeId};
 use kv_common::message::control::FsyncMode;
 use kv_store::{DurableMap, Store, StoreError, StoreOptions, WriteBatch};
@@ -7,8 +10,12 @@ use kvnode_core::promise::Promises;
 use serde::{Deserialize, Serialize};
 
 use crate::data_dir::DataDir;
+use crate::meta_copy::{self, FoundCopy, MetaCopy};
 
-const FOLDER: &str = "meta";
+/// The database, in the data directory.
+pub(crate) const META_FOLDER: &str = "meta";
+/// The copy beside it.
+const META_COPY: &str = "META-COPY";
 const KEY: &[u8] = b"meta";
 /// There is one small record.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -44,21 +51,63 @@ pub struct MetaOpening {
 /// Why the meta records cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
-    /// The database.
+    /// The database is damaged.
+    #[error(
+        "{0}; what this node promised may be lost with it: move its data directory away and start \
+         it anew, and it takes a copy; `kvnode recover` is for when there is no other copy"
+    )]
+    Damaged(StoreError),
+    /// The database cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The record was written by another version, or is no record.
     #[error("the node's meta record cannot be read: {cause}")]
     Unreadable {
         /// What is wrong with it.
         cause: String,
     },
+    /// Neither the database nor the copy beside it has a record, and there was one.
+    #[error(
+        "the node's meta records in {} and beside it are lost: move the data directory away and \
+         start the node anew, and it takes a copy; `kvnode recover` is for when there is no other",
+        path.display()
+    )]
+    Lost {
+        /// The copy.
+        path: PathBuf,
+    },
+    /// The copy beside the database cannot be used.
+    #[error("{} cannot be used: {cause}", path.display())]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+impl From<StoreError> for MetaError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt { .. } => Self::Damaged(error),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// A record as it is stored, in the database and in the copy beside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Stored {
+    /// How many records were stored before and with this one.
+    count: u64,
+    record: MetaRecord,
 }
 
 /// The meta records of a node. A write takes as long as the disk needs.
 pub struct Meta {
     map: Box<dyn DurableMap>,
-    record: MetaRecord,
+    copy: Option<MetaCopy>,
+    stored: Stored,
 }
 
 impl Meta {
@@ -66,18 +115,24 @@ impl Meta {
     /// is if this is its first start.
     ///
     /// # Errors
-    /// When the database cannot be opened, read or written.
+    /// When the database cannot be opened, read or written, and when it is damaged.
     pub fn open(dir: &DataDir, new_node: NodeId) -> Result<(Self, MetaOpening), MetaError> {
         let options = StoreOptions {
             cache_bytes: CACHE_BYTES,
         };
-        let path = dir.path().join(FOLDER);
+        let path = dir.path().join(META_FOLDER);
         let is_full = |error: &StoreError| matches!(error, StoreError::DiskFull { .. });
         let store = dir.with_reserve(is_full, || Store::open(&path, options))?;
-        Self::over(Box::new(store), new_node)
+        let path = dir.path().join(META_COPY);
+        let Found { stored, fault } = read(&store, &path)?;
+        if let Some(fault) = fault {
+            tracing::warn!(path = %path.display(), "{fault}");
+        }
+        let copy = MetaCopy::open(&path).map_err(|error| copy_error(&path, &error))?;
+        Self::start(Box::new(store), Some(copy), stored, new_node)
     }
 
-    /// The same over any durable map.
+    /// The same over any durable map, without a copy beside it.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -85,11 +140,20 @@ impl Meta {
         map: Box<dyn DurableMap>,
         new_node: NodeId,
     ) -> Result<(Self, MetaOpening), MetaError> {
-        let stored = read(&*map)?;
-        let first_start = stored.is_none();
-        let before = match stored {
-            Some(record) => record,
-            None => MetaRecord {
+        let found = read_database(&*map)?;
+        Self::start(map, None, found, new_node)
+    }
+
+    fn start(
+        map: Box<dyn DurableMap>,
+        copy: Option<MetaCopy>,
+        found: Option<Stored>,
+        new_node: NodeId,
+    ) -> Result<(Self, MetaOpening), MetaError> {
+        let first_start = found.is_none();
+        let stored = found.unwrap_or(Stored {
+            count: 0,
+            record: MetaRecord {
                 node: new_node,
                 cluster: None,
                 incarnation: Incarnation::ZERO,
@@ -97,16 +161,14 @@ impl Meta {
                 fsync: None,
                 clean_stop: true,
             },
-        };
+        });
+        let before = stored.record.clone();
         let opening = MetaOpening {
             first_start,
             clean_stop: before.clean_stop,
             fsync_before: before.fsync,
         };
-        let mut meta = Self {
-            map,
-            record: before.clone(),
-        };
+        let mut meta = Self { map, copy, stored };
         meta.store(MetaRecord {
             incarnation: before.incarnation.next(),
             clean_stop: false,
@@ -118,7 +180,7 @@ impl Meta {
     /// The record as it is on the disk.
     #[must_use]
     pub fn record(&self) -> &MetaRecord {
-        &self.record
+        &self.stored.record
     }
 
     /// Replaces the record. It is durable when this returns.
@@ -126,33 +188,100 @@ impl Meta {
     /// # Errors
     /// When the disk refuses; nothing more can be stored in this run then.
     pub fn store(&mut self, record: MetaRecord) -> Result<(), MetaError> {
-        let bytes = rmp_serde::to_vec_named(&record).map_err(|error| MetaError::Unreadable {
+        let count = self.stored.count + 1;
+        let stored = Stored { count, record };
+        let bytes = rmp_serde::to_vec_named(&stored).map_err(|error| MetaError::Unreadable {
             cause: error.to_string(),
         })?;
         let mut batch = WriteBatch::new();
-        batch.put(KEY, bytes);
+        batch.put(KEY, bytes.clone());
         self.map.apply(batch)?;
-        self.record = record;
+        if let Some(copy) = &self.copy {
+            copy.store(count, &bytes)
+                .map_err(|error| copy_error(copy.path(), &error))?;
+        }
+        self.stored = stored;
         Ok(())
     }
 }
 
-/// The record in `map`; nothing before the first start.
-pub(crate) fn read(map: &dyn DurableMap) -> Result<Option<MetaRecord>, MetaError> {
-    let stored = map.get(KEY)?;
-    let decode = |bytes: bytes::Bytes| {
-        rmp_serde::from_slice(&bytes).map_err(|error| MetaError::Unreadable {
-            cause: error.to_string(),
-        })
+/// What the database and the copy beside it come to.
+struct Found {
+    /// Nothing before the first start.
+    stored: Option<Stored>,
+    fault: Option<MetaFault>,
+}
+
+/// One of the two places of the meta record is damaged, the other is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MetaFault {
+    #[error("the meta database lost records; the copy beside it has them")]
+    DatabaseBehind,
+    #[error("the copy of the meta records is damaged; the meta database has them")]
+    CopyDamaged,
+}
+
+/// The last record that was stored in `map` and in the copy at `path`. Changes nothing.
+fn read(map: &dyn DurableMap, path: &Path) -> Result<Found, MetaError> {
+    let in_database = read_database(map)?;
+    let mut fault = None;
+    let in_copy = match meta_copy::look(path).map_err(|error| copy_error(path, &error))? {
+        FoundCopy::Record { record, .. } => Some(decode(&record)?),
+        FoundCopy::Empty => None,
+        FoundCopy::Damaged if in_database.is_none() => {
+            let path = path.to_owned();
+            return Err(MetaError::Lost { path });
+        }
+        FoundCopy::Damaged => {
+            fault = Some(MetaFault::CopyDamaged);
+            None
+        }
     };
-    stored.map(decode).transpose()
+    let count_of = |stored: &Option<Stored>| stored.as_ref().map_or(0, |stored| stored.count);
+    let stored = if count_of(&in_copy) > count_of(&in_database) {
+        fault = Some(MetaFault::DatabaseBehind);
+        in_copy
+    } else {
+        in_database
+    };
+    Ok(Found { stored, fault })
+}
+
+/// The record of a data directory, of which `map` is the meta database, and what is wrong with one
+/// of its two places; nothing before the first start. Changes nothing.
+pub(crate) fn read_record(
+    map: &dyn DurableMap,
+    data_dir: &Path,
+) -> Result<Option<(MetaRecord, Option<MetaFault>)>, MetaError> {
+    let Found { stored, fault } = read(map, &data_dir.join(META_COPY))?;
+    Ok(stored.map(|stored| (stored.record, fault)))
+}
+
+fn read_database(map: &dyn DurableMap) -> Result<Option<Stored>, MetaError> {
+    let stored = map.get(KEY)?;
+    stored.map(|bytes| decode(&bytes)).transpose()
+}
+
+fn decode(bytes: &[u8]) -> Result<Stored, MetaError> {
+    rmp_serde::from_slice(bytes).map_err(|error| MetaError::Unreadable {
+        cause: error.to_string(),
+    })
+}
+
+fn copy_error(path: &Path, error: &io::Error) -> MetaError {
+    MetaError::Copy {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Meta, MetaError};
+    use super::{META_COPY, META_FOLDER, Meta, MetaError};
+    use crate::data_dir::DataDir;
     use kv_common::id::{Epoch, Incarnation, NodeId};
     use kv_store::{DurableMap, Fault, MemoryStore, WriteBatch};
+    use std::fs;
 
     fn open(map: &MemoryStore, new_node: u64) -> (Meta, super::MetaOpening) {
         Meta::over(Box::new(map.reopened()), NodeId(new_node)).expect("opens")
@@ -194,6 +323,38 @@ mod tests {
         assert!(meta.store(record.clone()).is_err());
         assert_eq!(meta.record(), &before);
         assert!(meta.store(record).is_err(), "nor anything after it");
+    }
+
+    #[test]
+    fn the_copy_knows_what_the_database_lost() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("node");
+        let dir = DataDir::open(&path).expect("opens");
+        drop(Meta::open(&dir, NodeId(7)).expect("opens"));
+        let database = path.join(META_FOLDER).join("db");
+        let older = fs::read(&database).expect("reads");
+        let (mut meta, _) = Meta::open(&dir, NodeId(8)).expect("opens");
+        let mut record = meta.record().clone();
+        record.promises.seal = Epoch(9);
+        meta.store(record).expect("stores");
+        drop(meta);
+        fs::remove_dir_all(path.join(META_FOLDER)).expect("removes");
+        let (meta, _) = Meta::open(&dir, NodeId(8)).expect("opens");
+        assert_eq!(meta.record().promises.seal, Epoch(9), "with no database");
+        drop(meta);
+        fs::write(&database, older).expect("writes");
+        let (meta, _) = Meta::open(&dir, NodeId(8)).expect("opens");
+        assert_eq!(meta.record().node, NodeId(7));
+        assert_eq!(meta.record().promises.seal, Epoch(9), "with an older one");
+        drop(meta);
+        fs::write(path.join(META_COPY), "x").expect("writes");
+        let (meta, _) = Meta::open(&dir, NodeId(8)).expect("opens");
+        assert_eq!(meta.record().promises.seal, Epoch(9), "with no copy");
+        drop(meta);
+        fs::write(path.join(META_COPY), "x").expect("writes");
+        fs::remove_dir_all(path.join(META_FOLDER)).expect("removes");
+        let refused = Meta::open(&dir, NodeId(8)).err().expect("refused");
+        assert!(matches!(refused, MetaError::Lost { .. }), "{refused}");
     }
 
     #[test]

@@ -155,7 +155,11 @@ fn is_full_disk(error: &DataSetError) -> bool {
 fn is_damage(error: &DataSetError) -> bool {
     match error {
         DataSetError::Checkpoint(CheckpointError::Store(error)) => {
-            matches!(error, StoreError::Corrupt { .. })
+            // The folder is ours, so it is foreign only by what happened to its files.
+            matches!(
+                error,
+                StoreError::Corrupt { .. } | StoreError::Foreign { .. }
+            )
         }
         DataSetError::Checkpoint(
             CheckpointError::NoMark
@@ -214,7 +218,8 @@ pub(crate) fn recover(
         elapsed_ms = started.elapsed().as_millis(),
         "loaded the checkpoint"
     );
-    let (log, opening) = Log::open(&generation.log_dir(), options.segment_bytes)?;
+    let reached = checkpoint.reached();
+    let (log, opening) = Log::open(&generation.log_dir(), options.segment_bytes, reached)?;
     let mut unfit = why_unfit(&checkpoint, &log, &opening);
     let mut history = checkpoint.history().clone();
     let mut tail = Vec::new();
@@ -271,13 +276,6 @@ fn why_unfit(checkpoint: &Checkpoint, log: &Log, opening: &LogOpening) -> Option
         return Some("log and checkpoint build on different base states".to_owned());
     }
     let applied = checkpoint.applied();
-    let reached = checkpoint.mark().ahead.unwrap_or(applied.seq);
-    if log.last().seq < reached {
-        return Some(format!(
-            "the log ends at {} and the checkpoint holds entries up to {reached}",
-            log.last()
-        ));
-    }
     if log.first_seq() > applied.seq.next() {
         return Some(format!(
             "the log begins at {}, the checkpoint ends at {applied}",

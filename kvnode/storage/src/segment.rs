@@ -7,6 +7,7 @@
 //!          base       u128 the base state that the log builds on
 //!          first      u64  the first entry
 //!          before     u64  the epoch of the entry before it
+//!          length     u64  of the file
 //!          zeros           up to 4096 bytes
 //! ```
 //!
@@ -36,7 +37,7 @@ const VERSION: u32 = 1;
 const EXTENSION: &str = ".seg";
 const NAME_DIGITS: usize = 20;
 /// Version and fields.
-const CHECKED_BYTES: usize = 36;
+const CHECKED_BYTES: usize = 44;
 static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
 /// What a segment's header says.
@@ -48,6 +49,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) first: Seq,
     /// The epoch of the entry before it.
     pub(crate) epoch_before: Epoch,
+    /// The length of the file. One that is shorter has lost its end.
+    pub(crate) length: u64,
 }
 
 impl SegmentHeader {
@@ -57,6 +60,7 @@ impl SegmentHeader {
         checked.put_u128_le(self.base.0);
         checked.put_u64_le(self.first.0);
         checked.put_u64_le(self.epoch_before.0);
+        checked.put_u64_le(self.length);
         let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES as usize);
         header.put_slice(MAGIC);
         header.put_u32_le(crc32c::crc32c(&checked));
@@ -79,6 +83,7 @@ impl SegmentHeader {
             base: BaseId(bytes.get_u128_le()),
             first: Seq(bytes.get_u64_le()),
             epoch_before: Epoch(bytes.get_u64_le()),
+            length: bytes.get_u64_le(),
         }))
     }
 }

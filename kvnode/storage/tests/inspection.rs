@@ -83,7 +83,8 @@ fn damage_is_named_with_its_file() {
     let segment = "gen-000001/log/00000000000000000001.seg";
     for (file, from, says) in [
         (segment, 5_000, segment),
-        ("meta/db", 0, "meta records: DAMAGED"),
+        ("meta/db", 0, "DAMAGED: the meta database lost records"),
+        ("META-COPY", 0, "DAMAGED: the copy of the meta records"),
         ("gen-000001/checkpoint/db", 0, "checkpoint: DAMAGED"),
     ] {
         let whole = fs::read(path.join(file)).expect("reads");

@@ -43,7 +43,7 @@ fn wait_flushed(events: &Receiver<LogEvent>, seq: u64) {
 }
 
 fn last_on_disk(dir: &Path) -> Position {
-    let (log, _) = Log::open(dir, options().segment_bytes).expect("opens");
+    let (log, _) = Log::open(dir, options().segment_bytes, Seq::ZERO).expect("opens");
     log.last()
 }
 

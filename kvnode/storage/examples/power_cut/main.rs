@@ -18,6 +18,8 @@
 
 mod image;
 mod judge;
+#[path = "../../tests/support/numbers.rs"]
+mod numbers;
 mod rounds;
 mod workload;
 mod writer;

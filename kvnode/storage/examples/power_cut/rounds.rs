@@ -14,7 +14,7 @@ use kv_common::id::{Epoch, Seq};
 use crate::Fsync;
 use crate::image::{self, Mounted};
 use crate::judge::{Judge, Promised};
-use crate::workload::Numbers;
+use crate::numbers::Numbers;
 use crate::writer::Order;
 
 /// The longest value of a round.

@@ -11,38 +11,14 @@ use kv_common::message::control::FsyncMode;
 use kv_common::time::UnixMs;
 use kvnode_storage::{SEGMENT_BYTES, StorageOptions};
 
+use crate::numbers::Numbers;
+
 const KEYS: u64 = 64;
 const BATCH_ENTRIES_MAX: u64 = 8;
 const VALUE_BYTES_MIN: u64 = 10;
 /// Every so many keys one is longer than what the checkpoint stores as it is.
 const LONG_KEY_EVERY: u64 = 16;
 const LONG_KEY_BYTES: usize = 1500;
-
-/// Numbers that look random and follow from a seed: SplitMix64.
-#[derive(Clone, Debug)]
-pub(crate) struct Numbers(u64);
-
-impl Numbers {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    pub(crate) fn one_in(&mut self, chances: u64) -> bool {
-        self.below(chances) == 0
-    }
-}
 
 /// Small files and short periods, so that a second sees segments begin and go, checkpoints and all.
 /// A segment's end is flushed in any case, so segments are long where flushes are to be missed.

@@ -10,7 +10,7 @@ use kv_store::{DurableMap, Store, StoreOptions};
 
 use super::size_of;
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::meta::{self, MetaRecord};
+use crate::meta::{self, MetaFault, MetaRecord};
 
 /// What sled may use for one copy.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -50,6 +50,13 @@ pub(super) enum Database<T> {
     },
 }
 
+/// What the meta records hold.
+#[derive(Debug)]
+pub(super) struct MetaContent {
+    pub(super) record: MetaRecord,
+    pub(super) fault: Option<MetaFault>,
+}
+
 /// What a checkpoint holds.
 #[derive(Debug)]
 pub(super) struct CheckpointContent {
@@ -71,6 +78,16 @@ impl<T> Database<T> {
     }
 }
 
+impl Database<MetaContent> {
+    /// Whether both places of the record are sound.
+    pub(super) fn is_twofold(&self) -> bool {
+        match self {
+            Self::Read { content, .. } => content.fault.is_none(),
+            _ => true,
+        }
+    }
+}
+
 impl Database<CheckpointContent> {
     /// Whether the node may be chosen for it.
     pub(super) fn is_fit(&self) -> bool {
@@ -81,11 +98,13 @@ impl Database<CheckpointContent> {
     }
 }
 
-/// Looks at the meta records in `dir`.
-pub(super) fn meta(dir: &Path, scratch_dir: &Path, in_use: bool) -> Database<MetaRecord> {
-    look(dir, scratch_dir, in_use, |map| {
-        let record = meta::read(&*map).map_err(|error| error.to_string())?;
-        record.ok_or_else(|| "it has no record".to_owned())
+/// Looks at the meta records of a data directory.
+pub(super) fn meta(data_dir: &Path, scratch_dir: &Path, in_use: bool) -> Database<MetaContent> {
+    let dir = data_dir.join(meta::META_FOLDER);
+    look(&dir, scratch_dir, in_use, |map| {
+        let found = meta::read_record(&*map, data_dir).map_err(|error| error.to_string())?;
+        let (record, fault) = found.ok_or_else(|| "it has no record".to_owned())?;
+        Ok(MetaContent { record, fault })
     })
 }
 

@@ -5,11 +5,10 @@ use std::fmt::{self, Display, Formatter};
 use kv_common::history::BaseId;
 use kv_common::message::control::FsyncMode;
 
-use super::database::{CheckpointContent, Database};
+use super::database::{CheckpointContent, Database, MetaContent};
 use super::db_txt::DbTxtContent;
 use super::segments::{FoundLog, LogContent};
 use super::{GenerationContent, Inspection};
-use crate::meta::MetaRecord;
 
 impl Display for Inspection {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -35,7 +34,7 @@ impl Display for Inspection {
         let verdict = if self.is_sound() {
             "no damage was found"
         } else {
-            "DAMAGED: the node will say that it needs a copy, or refuse to start"
+            "DAMAGED: the node goes on without what is damaged, asks for a copy, or refuses to start"
         };
         writeln!(f, "{verdict}")
     }
@@ -68,7 +67,11 @@ fn database<T>(
     }
 }
 
-fn meta(f: &mut Formatter<'_>, record: &MetaRecord) -> fmt::Result {
+fn meta(f: &mut Formatter<'_>, content: &MetaContent) -> fmt::Result {
+    let record = &content.record;
+    if let Some(fault) = &content.fault {
+        writeln!(f, "  DAMAGED: {fault}")?;
+    }
     writeln!(f, "  node: {}", record.node)?;
     match record.cluster {
         Some(cluster) => writeln!(f, "  cluster: {cluster}")?,

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 pub(crate) mod node;
+pub(crate) mod numbers;
 
 use std::fs;
 use std::path::Path;
