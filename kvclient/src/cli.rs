@@ -2,6 +2,8 @@
 
 mod admin;
 mod arguments;
+mod backup;
+mod backup_file;
 mod bench;
 mod cluster;
 mod duration;
@@ -12,8 +14,10 @@ mod keys;
 mod menu;
 mod output;
 mod progress;
+mod restore;
 mod shell;
 mod status;
+mod target;
 mod values;
 
 use std::process::ExitCode;
@@ -21,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use kvclient::{Client, ClientOptions};
 
-use self::arguments::{Arguments, Command};
+use self::arguments::{Arguments, Command, RestoreArguments};
 use self::failure::{Failure, Verdict};
 use self::output::Output;
 
@@ -48,6 +52,16 @@ pub(crate) fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<Verdict, Failure> {
     let Arguments { options, command } = arguments;
+    if let Command::Restore(RestoreArguments {
+        file, check: true, ..
+    }) = &command
+    {
+        // Nobody has to be asked for that.
+        let mut output = Output::new(options.output);
+        let verdict = restore::check(&mut output, file)?;
+        output.flush()?;
+        return Ok(verdict);
+    }
     if options.coordinator.is_empty() && options.nodes.is_empty() {
         return Err(Failure::Usage {
             what: "name a coordinator with --coordinator or KV_COORDINATOR, or nodes with --nodes"
@@ -95,6 +109,8 @@ async fn execute(context: &mut Context, command: Command) -> Result<Verdict, Fai
         Command::Digest => cluster::digest(context).await,
         Command::Import { file } => import::run(context, &file).await,
         Command::Export { file } => export::run(context, &file).await,
+        Command::Backup { file } => backup::run(context, &file).await,
+        Command::Restore(arguments) => restore::run(context, &arguments).await,
         Command::Bench(arguments) => bench::run(context, arguments).await,
         Command::Admin(order) => admin::run(context, order).await,
         Command::Shell | Command::Menu => Err(Failure::Usage {

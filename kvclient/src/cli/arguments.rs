@@ -158,6 +158,13 @@ pub(crate) enum Command {
         /// The file; - is standard output
         file: PathBuf,
     },
+    /// Write all pairs at one position to a file that says when it is damaged
+    Backup {
+        /// The file
+        file: PathBuf,
+    },
+    /// Bring a backup back into an empty cluster, and compare at the end
+    Restore(RestoreArguments),
     /// Compare all copies at one position; no if they differ
     Digest,
     /// Type commands, with history and completion
@@ -198,6 +205,18 @@ pub(crate) struct PutArguments {
     /// Only if the key has this value
     #[arg(long, value_name = "OLD", conflicts_with = "if_absent", value_parser = bytes_parser())]
     pub(crate) if_equals: Option<Bytes>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// The backup
+    pub(crate) file: PathBuf,
+    /// Only read the file through, and say whether it is whole
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Go on with a restore of the same file that broke off
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) resume: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use indicatif::ProgressBar;
-use kv_common::command::Expiry;
+use kv_common::command::{Expiry, PutCondition};
 use kv_common::db_txt::{Item, Reader};
 use kv_common::time::UnixMs;
 use kvclient::{Client, ClientError, PutOptions};
@@ -26,13 +26,13 @@ const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
 pub(crate) async fn run(context: &mut Context, file: &Path) -> Result<Verdict, Failure> {
     let (input, bar) = open(file)?;
     let reader = Reader::new(BufReader::with_capacity(256 << 10, bar.wrap_read(input)));
-    let mut import = Import::new(context.client.clone());
+    let mut import = Import::new(context.client.clone(), PutCondition::Always);
     let read = import.read(reader, file, &bar).await;
     let put = import.settle().await;
     bar.finish_and_clear();
     let Import { pairs, .. } = import;
     let text = format!("imported {pairs} pairs from {}", file.display());
-    if let Err(failure) = read.and(put.map_err(Failure::from)) {
+    if let Err(failure) = read.and(put) {
         eprintln!("kvclient: {text}, then it failed; importing again does no harm");
         return Err(failure);
     }
@@ -55,9 +55,11 @@ fn open(file: &Path) -> Result<(Box<dyn Read>, ProgressBar), Failure> {
 }
 
 /// An import under way.
-struct Import {
+pub(crate) struct Import {
     client: Client,
-    on_their_way: JoinSet<(Pair, Result<(), ClientError>)>,
+    /// What must hold for each put.
+    condition: PutCondition,
+    on_their_way: JoinSet<(Pair, Result<bool, ClientError>)>,
     keys: HashSet<Bytes>,
     bytes: usize,
     /// Pairs that are in.
@@ -68,7 +70,7 @@ struct Import {
     /// The newest pair: the next line may say when it goes.
     held_back: Option<Pair>,
     /// Why the first pair that failed did.
-    failed: Option<ClientError>,
+    failed: Option<Failure>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,9 +81,10 @@ struct Pair {
 }
 
 impl Import {
-    fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, condition: PutCondition) -> Self {
         Self {
             client,
+            condition,
             on_their_way: JoinSet::new(),
             keys: HashSet::new(),
             bytes: 0,
@@ -93,7 +96,13 @@ impl Import {
         }
     }
 
-    async fn read(
+    /// How many pairs are in.
+    pub(crate) fn pairs(&self) -> u64 {
+        self.pairs
+    }
+
+    /// Puts every pair that the reader gives. Some may be on their way when this returns.
+    pub(crate) async fn read(
         &mut self,
         mut reader: Reader<impl std::io::BufRead>,
         file: &Path,
@@ -172,25 +181,26 @@ impl Import {
         {
             self.settle_one().await;
         }
-        if let Some(error) = &self.failed {
-            return Err(Failure::Client(error.clone()));
+        if let Some(failure) = self.failed.take() {
+            return Err(failure);
         }
         self.keys.insert(pair.key.clone());
         self.bytes += size;
         let client = self.client.clone();
+        let options = PutOptions {
+            expiry: pair.expires_at.map(Expiry::At),
+            condition: self.condition.clone(),
+        };
         self.on_their_way.spawn(async move {
-            let options = PutOptions {
-                expiry: pair.expires_at.map(Expiry::At),
-                ..PutOptions::default()
-            };
             let put = client.put_with(pair.key.clone(), pair.value.clone(), options);
-            let result = put.await.map(|_| ());
+            let result = put.await;
             (pair, result)
         });
         Ok(())
     }
 
-    async fn settle(&mut self) -> Result<(), ClientError> {
+    /// Waits for what is on its way.
+    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
         while !self.on_their_way.is_empty() {
             self.settle_one().await;
         }
@@ -202,15 +212,24 @@ impl Import {
             Some(Ok((pair, result))) => {
                 self.keys.remove(&pair.key);
                 self.bytes -= pair.key.len() + pair.value.len();
-                match result {
-                    Ok(()) => self.pairs += 1,
-                    Err(error) => {
-                        self.failed.get_or_insert(error);
+                let failure = match result {
+                    Ok(true) => {
+                        self.pairs += 1;
+                        return;
                     }
-                }
+                    Ok(false) => {
+                        let key = pair.key.escape_ascii();
+                        let what = format!(
+                            "somebody else writes to this cluster: '{key}' is there already"
+                        );
+                        Failure::Usage { what }
+                    }
+                    Err(error) => Failure::Client(error),
+                };
+                self.failed.get_or_insert(failure);
             }
             Some(Err(_)) => {
-                self.failed.get_or_insert(ClientError::Closed);
+                self.failed.get_or_insert(ClientError::Closed.into());
             }
             None => {}
         }

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod backups;
 mod bad_input;
 mod chaos;
 mod commands;
