@@ -55,6 +55,21 @@ impl History {
         }
     }
 
+    /// A log on `base` of which nothing is known before the entry at `position`.
+    #[must_use]
+    pub fn known_from(base: BaseId, position: Position) -> Self {
+        let mut history = Self::on_base(base);
+        if position.seq > Seq::ZERO {
+            history.starts.push(EpochStart {
+                epoch: position.epoch,
+                first: position.seq,
+            });
+            history.last = position.seq;
+            history.known_from = position.seq;
+        }
+        history
+    }
+
     /// The base state that the log builds on.
     #[must_use]
     pub fn base(&self) -> BaseId {
@@ -211,6 +226,21 @@ mod tests {
         let ours = runs(&[(1, 1, 5), (2, 6, 8)]);
         let theirs = runs(&[(1, 1, 5), (2, 6, 7)]);
         assert_eq!(ours.common_point(&theirs), Some(at(2, 7)));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_common() {
+        let whole = runs(&[(1, 1, 5), (2, 6, 8)]);
+        let mut late = History::known_from(BaseId::default(), at(2, 7));
+        late.extend(at(2, 8));
+        assert_eq!(late.last(), at(2, 8));
+        assert_eq!(late.common_point(&whole), None, "epoch 2 began elsewhere");
+        late.extend(at(3, 9));
+        let mut longer = whole.clone();
+        longer.extend(at(2, 9));
+        assert_eq!(late.common_point(&longer), None);
+        let nothing = History::known_from(BaseId(7), Position::ZERO);
+        assert_eq!(nothing, History::on_base(BaseId(7)));
     }
 
     #[test]

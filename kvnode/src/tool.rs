@@ -6,13 +6,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use kv_common::id::NodeId;
 use kv_daemon::VERSION;
-use kvnode_storage::{InspectionOptions, inspect};
+use kvnode_storage::{
+    DataDir, DataDirError, InspectionOptions, Meta, MetaError, MetaRecord, RebuildError, Rebuilt,
+    StorageOptions, inspect, plan_rebuild,
+};
 
 /// Stands below the daemon's own help.
 pub(crate) const HELP: &str = "\
 Beside running as a node:
-  kvnode inspect DIR  Show what a data directory holds, and whether it is damaged";
+  kvnode inspect DIR  Show what a data directory holds, and whether it is damaged
+  kvnode recover DIR  Bring a damaged one back from what is left in it, where there is no other copy";
 
 /// Something is damaged.
 const DAMAGED: u8 = 1;
@@ -36,6 +41,13 @@ pub(crate) enum Tool {
     /// a running node are not read. Exits with 0 when no damage was found, with 1 when some was, and
     /// with 2 when there is no data directory that can be read.
     Inspect(InspectArguments),
+    /// Bring a damaged data directory back from what is left in it
+    ///
+    /// For the last node that has any data: where there is another copy, move the directory away, and
+    /// the node fetches that. Says what is left and what it covers, and changes nothing without
+    /// --accept-loss or --to. Exits with 0 when the data was brought back, with 1 when it only could
+    /// be, and with 2 when it cannot.
+    Recover(RecoverArguments),
 }
 
 /// What `inspect` is told.
@@ -53,6 +65,31 @@ pub(crate) struct InspectArguments {
     /// for temporary files]
     #[arg(long, value_name = "PATH")]
     scratch_dir: Option<PathBuf>,
+}
+
+/// What `recover` is told.
+#[derive(Args, Debug)]
+pub(crate) struct RecoverArguments {
+    /// The data directory
+    #[arg(value_name = "DIR")]
+    data_dir: PathBuf,
+
+    /// The key space as text [default: DIR/db.txt]
+    #[arg(long, value_name = "PATH")]
+    db_txt: Option<PathBuf>,
+
+    /// Where copies of the checkpoints are read, as large as they are [default: the system's folder
+    /// for temporary files]
+    #[arg(long, value_name = "PATH")]
+    scratch_dir: Option<PathBuf>,
+
+    /// Go on with what can be brought back; what was there is set aside
+    #[arg(long)]
+    accept_loss: bool,
+
+    /// Write what can be brought back to this file, in the db.txt format, and change nothing in DIR
+    #[arg(long, value_name = "FILE", conflicts_with = "accept_loss")]
+    to: Option<PathBuf>,
 }
 
 /// The tool that the command line names as its first word, if it does. The daemon takes flags only.
@@ -76,6 +113,10 @@ impl Tool {
     pub(crate) fn run(&self) -> ExitCode {
         match self {
             Self::Inspect(arguments) => arguments.run(),
+            Self::Recover(arguments) => match arguments.run() {
+                Ok(code) => code,
+                Err(error) => complain(&error),
+            },
         }
     }
 }
@@ -101,6 +142,67 @@ impl InspectArguments {
         } else {
             ExitCode::from(DAMAGED)
         }
+    }
+}
+
+/// Why nothing was brought back.
+#[derive(Debug, thiserror::Error)]
+enum RecoverError {
+    #[error("{} is no data directory of kvnode", .0.display())]
+    NoDataDir(PathBuf),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    #[error("{0}; what can be brought back can be written to a file with --to, for a new cluster")]
+    Meta(#[from] MetaError),
+    #[error(
+        "who this node was is lost; what can be brought back can be written to a file with --to, for a new cluster"
+    )]
+    NoIdentity,
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl RecoverArguments {
+    fn run(&self) -> Result<ExitCode, RecoverError> {
+        let data_dir = &self.data_dir;
+        if !DataDir::exists(data_dir)? {
+            return Err(RecoverError::NoDataDir(data_dir.clone()));
+        }
+        let dir = DataDir::open(data_dir)?;
+        let db_txt = self.db_txt.clone();
+        let db_txt = db_txt.unwrap_or_else(|| data_dir.join("db.txt"));
+        let scratch_dir = self.scratch_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let plan = plan_rebuild(&dir, &db_txt, &scratch_dir)?;
+        let options = StorageOptions::default();
+        let mut out = io::stdout().lock();
+        write!(out, "{plan}")?;
+        if let Some(file) = &self.to {
+            let Rebuilt { keys, at } = plan.write_text(file, &options)?;
+            let file = file.display();
+            writeln!(out, "wrote {keys} keys of position {at} to {file}")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !self.accept_loss {
+            writeln!(out, "nothing was changed; --accept-loss goes on with this")?;
+            return Ok(ExitCode::from(DAMAGED));
+        }
+        let (mut meta, opening) = Meta::open(&dir, NodeId(0))?;
+        if opening.first_start {
+            return Err(RecoverError::NoIdentity);
+        }
+        let Rebuilt { keys, at } = plan.carry_out(&dir, &options)?;
+        // The operator's word: nothing further is waited for that the log may have had.
+        meta.store(MetaRecord {
+            clean_stop: true,
+            ..meta.record().clone()
+        })?;
+        writeln!(
+            out,
+            "brought back {keys} keys of position {at}; start the node"
+        )?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

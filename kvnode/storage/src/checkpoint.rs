@@ -294,6 +294,17 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Notes that some of the records that were put may be newer than the position.
+    pub(crate) fn note_ahead(&mut self, ahead: Option<Seq>) -> Result<(), CheckpointError> {
+        let mark = CheckpointMark {
+            ahead,
+            ..self.mark.clone()
+        };
+        write_mark(&mut *self.map, &mark)?;
+        self.mark = mark;
+        Ok(())
+    }
+
     /// Notes that the records must not be taken for the node's data, at any later start either.
     pub(crate) fn note_unfit(&mut self, cause: String) -> Result<(), CheckpointError> {
         let mark = CheckpointMark {

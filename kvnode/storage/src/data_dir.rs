@@ -34,7 +34,10 @@ impl DataDir {
     }
 
     /// Whether there is a data directory of a node at `path`. Changes nothing.
-    pub(crate) fn exists(path: &Path) -> Result<bool, DataDirError> {
+    ///
+    /// # Errors
+    /// When it is another program's, has a newer format, or cannot be read.
+    pub fn exists(path: &Path) -> Result<bool, DataDirError> {
         kv_store::DataDir::exists(path, &OWNER)
     }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use kv_store::file::{create_dir, remove, replace, sync_dir};
 
+use crate::log_scan::scan;
+
 const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "gen-";
 const SET_ASIDE: &str = "set-aside-";
@@ -61,7 +63,10 @@ pub(crate) fn current(data_dir: &Path) -> io::Result<Option<Generation>> {
         .strip_prefix(PREFIX)
         .and_then(|digits| digits.parse().ok());
     let Some(number) = number else {
-        let what = format!("the file CURRENT names no generation: '{}'", text.trim());
+        let what = format!(
+            "the file CURRENT names no generation: '{}'; write the name of the folder gen-… into it that holds the data",
+            text.trim()
+        );
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     };
     let generation = Generation::new(data_dir, number);
@@ -89,6 +94,9 @@ pub(crate) fn begin(data_dir: &Path) -> io::Result<Generation> {
 /// Removes every generation but the current one, which it returns.
 pub(crate) fn remove_unfinished(data_dir: &Path) -> io::Result<Option<Generation>> {
     let current = current(data_dir)?;
+    if current.is_none() {
+        refuse_lost_current(data_dir)?;
+    }
     for entry in fs::read_dir(data_dir)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -105,6 +113,25 @@ pub(crate) fn remove_unfinished(data_dir: &Path) -> io::Result<Option<Generation
         }
     }
     Ok(current)
+}
+
+/// A generation that never counted has no entries in its log. One that has some lost its `CURRENT`.
+fn refuse_lost_current(data_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(data_dir)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+            continue;
+        };
+        let log = data_dir.join(name).join("log");
+        let found = if log.is_dir() { scan(&log).ok() } else { None };
+        if found.is_some_and(|found| found.last > found.before || found.damage.is_some()) {
+            let what = format!(
+                "the file CURRENT is gone, and {name} holds entries: write its name into CURRENT"
+            );
+            return Err(io::Error::new(io::ErrorKind::NotFound, what));
+        }
+    }
+    Ok(())
 }
 
 /// Makes a generation the one that counts, in one step. Everything in it is durable already.

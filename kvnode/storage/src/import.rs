@@ -69,14 +69,8 @@ pub(crate) fn import(
     })?;
     let store = |cache_bytes| Checkpoint::store(&generation.checkpoint_dir(), cache_bytes);
     let map = store(options.checkpoint_cache_bytes).map_err(CheckpointError::from)?;
-    let mut target = Target {
-        path,
-        map,
-        batch: WriteBatch::new(),
-        last: None,
-    };
-    target.take_all(Reader::new(BufReader::new(file)))?;
-    let mut checkpoint = Checkpoint::create(target.map, History::default())?;
+    let map = fill(map, path, BufReader::new(file))?;
+    let mut checkpoint = Checkpoint::create(map, History::default())?;
     let mut state = State::new(options.hash_seed);
     checkpoint.load(&mut state)?;
     let summary = DataSummary {
@@ -97,6 +91,22 @@ pub(crate) fn import(
     )?;
     tracing::info!(file = %path.display(), keys = summary.keys, "imported");
     Ok(())
+}
+
+/// Puts all pairs of the file at `path`, which `input` reads, into `map`.
+pub(crate) fn fill(
+    map: Box<dyn DurableMap>,
+    path: &Path,
+    input: impl io::BufRead,
+) -> Result<Box<dyn DurableMap>, ImportError> {
+    let mut target = Target {
+        path,
+        map,
+        batch: WriteBatch::new(),
+        last: None,
+    };
+    target.take_all(Reader::new(input))?;
+    Ok(target.map)
 }
 
 /// Renames the file that was imported, if that was not done yet.

@@ -7,8 +7,8 @@
 //! | `db_txt.rs` | `db.txt` |
 //! | `text.rs` | how all of it is said |
 
-mod database;
-mod db_txt;
+pub(crate) mod database;
+pub(crate) mod db_txt;
 mod segments;
 mod text;
 

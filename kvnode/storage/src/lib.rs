@@ -10,6 +10,7 @@
 //! | `recovery.rs` | checkpoint and log, brought back |
 //! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
 //! | `dump.rs`, `import.rs` | `db.txt` |
+//! | `rebuild.rs` | the last that is left, made into data again |
 //! | `inspection.rs` | a data directory, looked at from outside |
 //!
 //! A start opens [`DataDir`], then [`Meta`], then the data with [`open_data_set`], and hands the
@@ -44,6 +45,7 @@ mod meta_copy;
 mod meta_thread;
 mod options;
 mod queue;
+mod rebuild;
 mod record;
 mod record_stream;
 mod recovery;
@@ -69,5 +71,6 @@ pub use meta::{Meta, MetaError, MetaOpening, MetaRecord};
 pub use meta_thread::{MetaEvent, MetaThread};
 pub use options::StorageOptions;
 pub use queue::{QueueError, ThreadPanicked};
+pub use rebuild::{RebuildError, RebuildPlan, Rebuilt, plan_rebuild};
 pub use recovery::{DataSet, DataSetError, open_data_set};
 pub use segment::SEGMENT_BYTES;

@@ -20,6 +20,8 @@ pub(crate) struct Scan {
     pub(crate) index: LogIndex,
     /// The base state, from the first segment.
     pub(crate) base: BaseId,
+    /// The entry before the first one.
+    pub(crate) before: Position,
     /// The last entry.
     pub(crate) last: Position,
     /// The highest commit mark in any batch, at most the last entry.
@@ -37,6 +39,7 @@ pub(crate) fn scan(dir: &Path) -> Result<Scan, LogError> {
     let mut scan = Scan {
         index: LogIndex::default(),
         base: BaseId::default(),
+        before: Position::ZERO,
         last: Position::ZERO,
         committed: Seq::ZERO,
         torn: None,
@@ -63,6 +66,7 @@ pub(crate) fn scan(dir: &Path) -> Result<Scan, LogError> {
                         epoch: header.epoch_before,
                         seq: Seq(first.0 - 1),
                     };
+                    scan.before = scan.last;
                 }
                 scan.index
                     .segments

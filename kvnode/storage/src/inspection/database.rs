@@ -19,7 +19,7 @@ const SPACE_LEFT_BYTES: u64 = 64 << 20;
 
 /// A database, as far as it could be looked at.
 #[derive(Debug)]
-pub(super) enum Database<T> {
+pub(crate) enum Database<T> {
     /// It was read through.
     Read {
         /// What its files take.
@@ -52,23 +52,23 @@ pub(super) enum Database<T> {
 
 /// What the meta records hold.
 #[derive(Debug)]
-pub(super) struct MetaContent {
-    pub(super) record: MetaRecord,
-    pub(super) fault: Option<MetaFault>,
+pub(crate) struct MetaContent {
+    pub(crate) record: MetaRecord,
+    pub(crate) fault: Option<MetaFault>,
 }
 
 /// What a checkpoint holds.
 #[derive(Debug)]
-pub(super) struct CheckpointContent {
-    pub(super) history: History,
-    pub(super) ahead: Option<Seq>,
-    pub(super) unfit: Option<String>,
-    pub(super) keys: u64,
-    pub(super) sessions: usize,
+pub(crate) struct CheckpointContent {
+    pub(crate) history: History,
+    pub(crate) ahead: Option<Seq>,
+    pub(crate) unfit: Option<String>,
+    pub(crate) keys: u64,
+    pub(crate) sessions: usize,
 }
 
 impl<T> Database<T> {
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         match self {
             Self::Read { .. } | Self::InUse | Self::NoRoom { .. } | Self::NotCopied { .. } => true,
             // A run that was killed at its first start may leave nothing yet.
@@ -80,7 +80,7 @@ impl<T> Database<T> {
 
 impl Database<MetaContent> {
     /// Whether both places of the record are sound.
-    pub(super) fn is_twofold(&self) -> bool {
+    pub(crate) fn is_twofold(&self) -> bool {
         match self {
             Self::Read { content, .. } => content.fault.is_none(),
             _ => true,
@@ -90,7 +90,7 @@ impl Database<MetaContent> {
 
 impl Database<CheckpointContent> {
     /// Whether the node may be chosen for it.
-    pub(super) fn is_fit(&self) -> bool {
+    pub(crate) fn is_fit(&self) -> bool {
         match self {
             Self::Read { content, .. } => content.unfit.is_none(),
             _ => true,
@@ -99,7 +99,7 @@ impl Database<CheckpointContent> {
 }
 
 /// Looks at the meta records of a data directory.
-pub(super) fn meta(data_dir: &Path, scratch_dir: &Path, in_use: bool) -> Database<MetaContent> {
+pub(crate) fn meta(data_dir: &Path, scratch_dir: &Path, in_use: bool) -> Database<MetaContent> {
     let dir = data_dir.join(meta::META_FOLDER);
     look(&dir, scratch_dir, in_use, |map| {
         let found = meta::read_record(&*map, data_dir).map_err(|error| error.to_string())?;
@@ -109,7 +109,7 @@ pub(super) fn meta(data_dir: &Path, scratch_dir: &Path, in_use: bool) -> Databas
 }
 
 /// Looks at the checkpoint in `dir`, at every record of it.
-pub(super) fn checkpoint(
+pub(crate) fn checkpoint(
     dir: &Path,
     scratch_dir: &Path,
     in_use: bool,

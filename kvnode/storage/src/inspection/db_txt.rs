@@ -9,22 +9,22 @@ use kv_common::id::Position;
 
 /// What a `db.txt` holds.
 #[derive(Debug, Default)]
-pub(super) struct DbTxtContent {
-    pub(super) path: PathBuf,
-    pub(super) bytes: u64,
-    pub(super) pairs: u64,
-    pub(super) position: Option<Position>,
-    pub(super) error: Option<DbTxtError>,
+pub(crate) struct DbTxtContent {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) pairs: u64,
+    pub(crate) position: Option<Position>,
+    pub(crate) error: Option<DbTxtError>,
 }
 
 impl DbTxtContent {
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.error.is_none()
     }
 }
 
 /// Reads the file at `path` through, if there is one.
-pub(super) fn look(path: &Path) -> io::Result<Option<DbTxtContent>> {
+pub(crate) fn look(path: &Path) -> io::Result<Option<DbTxtContent>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
