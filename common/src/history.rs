@@ -79,7 +79,10 @@ impl History {
     /// The last entry.
     #[must_use]
     pub fn last(&self) -> Position {
-        self.position_of(self.last)
+        Position {
+            epoch: self.starts.last().map_or(Epoch::ZERO, |start| start.epoch),
+            seq: self.last,
+        }
     }
 
     /// Whether an entry at `position` may follow the last one: the next place, under no lower

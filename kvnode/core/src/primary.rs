@@ -208,10 +208,13 @@ impl Primary {
         self.followers.iter().map(progress).collect()
     }
 
-    pub(crate) fn poll_timeout(&self) -> Monotonic {
+    pub(crate) fn poll_timeout(&self, now: Monotonic) -> Monotonic {
         match self.phase {
-            Phase::TakingOver { serve_from, .. } => self.next_beat.min(serve_from),
-            Phase::Serving => self.next_beat,
+            // Once the wait is over, it is the tail that the takeover waits for.
+            Phase::TakingOver { serve_from, .. } if serve_from > now => {
+                self.next_beat.min(serve_from)
+            }
+            Phase::TakingOver { .. } | Phase::Serving => self.next_beat,
             Phase::HandingOver { give_up_at, .. } => self.next_beat.min(give_up_at),
         }
     }

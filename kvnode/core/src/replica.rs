@@ -102,7 +102,7 @@ impl Replica {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Monotonic> {
         match &self.role {
-            Role::Primary(primary) => Some(primary.poll_timeout()),
+            Role::Primary(primary) => Some(primary.poll_timeout(self.now.monotonic)),
             Role::Idle | Role::Following(_) => None,
         }
     }
