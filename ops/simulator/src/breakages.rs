@@ -19,6 +19,9 @@ pub struct Breakage {
     pub what: String,
     /// Why no schedule shows it, if that is known: another rule holds what it breaks.
     pub harmless: Option<String>,
+    /// What finds it instead of the simulator: tests, as arguments of `cargo test`.
+    #[serde(default)]
+    pub tests: Vec<String>,
     /// How the sources change.
     pub edits: Vec<Edit>,
 }

@@ -1,7 +1,7 @@
 //! Clients: one operation at a time, written down as they saw it.
 
 use bytes::Bytes;
-use kv_common::command::{Command, PutCondition, Reply};
+use kv_common::command::{Command, Expiry, PutCondition, Reply};
 use kv_common::id::{NodeId, RequestId, SessionId};
 use kv_common::message::client::SessionStamp;
 use kv_common::refusal::Refusal;
@@ -9,15 +9,19 @@ use kvnode_core::input::{ClientToken, Input};
 use rand::RngExt;
 
 use crate::history::{Operation, Record};
-use crate::world::{MS, Party, TrueNs, World};
+use crate::world::{MS, Party, TrueNs, WALL_CLOCK_OFF_NS, World};
 
 const KEYS: u8 = 6;
 /// How long a client waits for an answer before it asks again.
 const PATIENCE: TrueNs = 250 * MS;
-/// How long a client asks for the same thing.
+/// How long a patient client asks for the same thing.
 const DEADLINE: TrueNs = 1_500 * MS;
+/// How long an impatient one does: it goes by the first answer, if that is a refusal.
+const SHORT_DEADLINE: TrueNs = 5 * MS;
 /// How late a second copy of a request may come.
 const COPY_LATE: TrueNs = 2_000 * MS;
+/// How long a value lives that goes by itself.
+const LIVES_NS: TrueNs = 300 * MS;
 /// An answer to a request with this bit in its token is of no interest to anybody.
 const UNWANTED: u64 = 1 << 31;
 
@@ -43,6 +47,7 @@ struct Asking {
     token: ClientToken,
     what: What,
     since: TrueNs,
+    deadline: TrueNs,
     /// Whether an attempt was sent whose answer never came.
     unsure: bool,
 }
@@ -83,6 +88,12 @@ impl Client {
                 key,
                 value: text(*value),
                 expiry: None,
+                condition: PutCondition::Always,
+            },
+            Operation::PutThatGoes { value, .. } => Command::Put {
+                key,
+                value: text(*value),
+                expiry: Some(Expiry::AfterMs(LIVES_NS / MS)),
                 condition: PutCondition::Always,
             },
             Operation::PutIfEquals {
@@ -129,6 +140,8 @@ impl World {
         let kind = self.random.random_range(0..10);
         let key = self.random.random_range(0..KEYS);
         let now = self.now;
+        let patient = self.random.random_ratio(3, 4);
+        let patience = if patient { DEADLINE } else { SHORT_DEADLINE };
         if self.random.random_ratio(1, 40) {
             self.client_leaves_session(number);
         }
@@ -139,7 +152,12 @@ impl World {
             client.written += 1;
             let unique = client.number as u64 * 1_000_000 + client.written * 1000;
             let operation = match kind {
-                0..=1 => Operation::Put { value: unique },
+                0 => Operation::Put { value: unique },
+                1 => Operation::PutThatGoes {
+                    value: unique,
+                    stays_ns: LIVES_NS - 2 * WALL_CLOCK_OFF_NS,
+                    gone_after_ns: LIVES_NS + 2 * WALL_CLOCK_OFF_NS,
+                },
                 2..=3 => Operation::PutIfEquals {
                     expected: client.last_seen[usize::from(key)],
                     value: unique,
@@ -158,6 +176,7 @@ impl World {
             token: ClientToken(0),
             what,
             since: now,
+            deadline: now + patience,
             unsure: false,
         });
         self.client_attempt(number);
@@ -238,7 +257,7 @@ impl World {
         let Some(asking) = &client.asking else {
             return;
         };
-        if now - asking.since < DEADLINE {
+        if now < asking.deadline {
             client.primary = None;
             return self.client_attempt(number);
         }
@@ -258,6 +277,15 @@ impl World {
             self.client_leaves_session(number);
         }
         self.after(10 * MS, move |world| world.client_step(number));
+    }
+
+    /// The number of the write that a client waits for under this token.
+    pub(crate) fn write_asked_under(&self, token: ClientToken) -> Option<SessionStamp> {
+        let number = usize::try_from(token.0 >> 32).ok()?;
+        let client = self.clients.get(number)?;
+        let asking = client.asking.as_ref()?;
+        let (_, stamp) = client.command(&asking.what);
+        stamp.filter(|_| asking.token == token)
     }
 
     /// A node's answer sets out for its client.

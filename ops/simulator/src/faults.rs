@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     DiskFails(NodeId),
     /// Its machine loses power, when no other copy has lost any lately.
     PowerCut(NodeId),
+    /// Its wall clock is set, forward or back.
+    WallClockSet(NodeId),
     Switchover,
 }
 
@@ -51,7 +53,7 @@ impl Fault {
         } else {
             Party::Node(other)
         };
-        match world.random.random_range(0..29) {
+        match world.random.random_range(0..30) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
             5 => Self::CrashCoordinator,
@@ -68,6 +70,7 @@ impl Fault {
             22..=23 => Self::DiskStalls(node),
             24 => Self::DiskFails(node),
             25..=26 => Self::PowerCut(node),
+            27 => Self::WallClockSet(node),
             _ => Self::Switchover,
         }
     }
@@ -138,6 +141,11 @@ impl Fault {
                 if world.may_lose_power(node) {
                     Self::crash(world, node, later);
                     world.lose_last_second(node);
+                }
+            }
+            Self::WallClockSet(node) => {
+                if let Some(node) = world.nodes.get_mut(&node) {
+                    node.clock.set_wall(&mut world.random);
                 }
             }
             Self::Switchover => world.order_switchover(),

@@ -15,6 +15,15 @@ pub enum Operation {
         /// The value.
         value: u64,
     },
+    /// Wrote a value that goes by itself.
+    PutThatGoes {
+        /// The value.
+        value: u64,
+        /// How long after the write it may go at the earliest.
+        stays_ns: u64,
+        /// How long after the write it is gone at the latest.
+        gone_after_ns: u64,
+    },
     /// Wrote a value if another was there.
     PutIfEquals {
         /// What was to be there.
@@ -49,27 +58,24 @@ impl Operation {
     pub fn is_read(&self) -> bool {
         matches!(self, Self::Get { .. })
     }
+}
 
-    /// What is there afterwards, if the answer fits what was there before.
-    fn apply(&self, before: Option<u64>) -> Option<Option<u64>> {
-        let fits = |answer: Option<bool>, truth: bool| answer.is_none_or(|answer| answer == truth);
-        match *self {
-            Self::Put { value } => Some(Some(value)),
-            Self::PutIfEquals {
-                expected,
-                value,
-                done,
-            } => {
-                let holds = before == Some(expected);
-                let after = if holds { Some(value) } else { before };
-                fits(done, holds).then_some(after)
-            }
-            Self::Incr { by, sum } => {
-                let after = before.unwrap_or(0) + by;
-                sum.is_none_or(|sum| sum == after).then_some(Some(after))
-            }
-            Self::Delete { removed } => fits(removed, before.is_some()).then_some(None),
-            Self::Get { seen } => seen.is_none_or(|seen| seen == before).then_some(before),
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Held {
+    value: u64,
+    /// Before this, it does not go by itself.
+    stays_until_ns: u64,
+    /// After this, it is gone.
+    gone_at_ns: u64,
+}
+
+impl Held {
+    fn for_good(value: u64) -> Self {
+        Self {
+            value,
+            stays_until_ns: u64::MAX,
+            gone_at_ns: u64::MAX,
         }
     }
 }
@@ -85,6 +91,65 @@ pub struct Record {
     pub invoked_ns: u64,
     /// When it was answered; none: the outcome is unknown, now or ever.
     pub answered_ns: Option<u64>,
+}
+
+impl Record {
+    /// What may be there afterwards; nothing, if the answer does not fit what was there before. A value
+    /// that goes by itself may have gone, or not yet.
+    fn afters(&self, before: Option<Held>) -> impl Iterator<Item = Option<Held>> {
+        let still_there = before.is_none_or(|held| self.invoked_ns <= held.gone_at_ns);
+        let gone = before.is_some_and(|held| {
+            self.answered_ns
+                .is_none_or(|answered_ns| answered_ns >= held.stays_until_ns)
+        });
+        let there = still_there.then(|| self.after(before)).flatten();
+        let not_there = gone.then(|| self.after(None)).flatten();
+        there.into_iter().chain(not_there)
+    }
+
+    /// What is there afterwards, if the answer fits what was there before.
+    fn after(&self, before: Option<Held>) -> Option<Option<Held>> {
+        let fits = |answer: Option<bool>, truth: bool| answer.is_none_or(|answer| answer == truth);
+        let value_before = before.map(|held| held.value);
+        match self.operation {
+            Operation::Put { value } => Some(Some(Held::for_good(value))),
+            Operation::PutThatGoes {
+                value,
+                stays_ns,
+                gone_after_ns,
+            } => Some(Some(Held {
+                value,
+                stays_until_ns: self.invoked_ns + stays_ns,
+                gone_at_ns: self
+                    .answered_ns
+                    .map_or(u64::MAX, |answered_ns| answered_ns + gone_after_ns),
+            })),
+            Operation::PutIfEquals {
+                expected,
+                value,
+                done,
+            } => {
+                let holds = value_before == Some(expected);
+                let after = if holds {
+                    Some(Held::for_good(value))
+                } else {
+                    before
+                };
+                fits(done, holds).then_some(after)
+            }
+            Operation::Incr { by, sum } => {
+                let value = value_before.unwrap_or(0) + by;
+                // The key goes when it would have gone without.
+                let held = before.unwrap_or(Held::for_good(value));
+                let after = Held { value, ..held };
+                sum.is_none_or(|sum| sum == value).then_some(Some(after))
+            }
+            Operation::Delete { removed } => fits(removed, before.is_some()).then_some(None),
+            Operation::Get { seen } => seen
+                .is_none_or(|seen| seen == value_before)
+                .then_some(before),
+        }
+    }
 }
 
 /// The first key whose answers no order of the operations explains, each operation between its
@@ -145,21 +210,21 @@ impl Taken {
 struct Search<'records> {
     records: Vec<&'records Record>,
     taken: Taken,
-    been: BTreeSet<(Taken, Option<u64>)>,
+    been: BTreeSet<(Taken, Option<Held>)>,
 }
 
 impl Search<'_> {
-    fn go_on(&mut self, value: Option<u64>) -> bool {
+    fn go_on(&mut self, held: Option<Held>) -> bool {
         let first_open_before = self.taken.first_open;
         while self.taken.first_open < self.records.len() && self.taken.has(self.taken.first_open) {
             self.taken.first_open += 1;
         }
-        let found = self.go_on_from(self.taken.first_open, value);
+        let found = self.go_on_from(self.taken.first_open, held);
         self.taken.first_open = first_open_before;
         found
     }
 
-    fn go_on_from(&mut self, first_open: usize, value: Option<u64>) -> bool {
+    fn go_on_from(&mut self, first_open: usize, held: Option<Held>) -> bool {
         // In the order of their beginning: those that may come next end where one begins after
         // another's end.
         let mut earliest_end = u64::MAX;
@@ -178,23 +243,22 @@ impl Search<'_> {
         if earliest_end == u64::MAX {
             return true;
         }
-        if !self.been.insert((self.taken.clone(), value)) {
+        if !self.been.insert((self.taken.clone(), held)) {
             return false;
         }
         candidates.into_iter().any(|index| {
             let record = self.records[index];
-            record.invoked_ns <= earliest_end && self.take(index, value)
+            record.invoked_ns <= earliest_end && self.take(index, held)
         })
     }
 
-    fn take(&mut self, index: usize, value: Option<u64>) -> bool {
-        let Some(after) = self.records[index].operation.apply(value) else {
-            return false;
-        };
-        self.taken.set(index, true);
-        let found = self.go_on(after);
-        self.taken.set(index, false);
-        found
+    fn take(&mut self, index: usize, held: Option<Held>) -> bool {
+        self.records[index].afters(held).any(|after| {
+            self.taken.set(index, true);
+            let found = self.go_on(after);
+            self.taken.set(index, false);
+            found
+        })
     }
 }
 

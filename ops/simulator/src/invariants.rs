@@ -3,6 +3,7 @@
 //! out, and at a view when it is durable; each is cheap enough for that.
 
 mod commits_are_held;
+mod enough_copies;
 mod equal_copies;
 mod one_primary;
 mod one_reader;
@@ -12,6 +13,7 @@ mod view_succession;
 use kv_common::id::{Epoch, NodeId};
 use kv_common::message::control::{FsyncMode, HeldRole};
 use kv_common::view::View;
+use kvnode_core::input::ClientToken;
 
 use crate::world::World;
 
@@ -65,13 +67,21 @@ impl World {
     }
 
     /// A reply sets out, and rests on a lease or not.
-    pub(crate) fn check_reply(&mut self, id: NodeId, on_lease: bool) {
+    pub(crate) fn check_reply(&mut self, id: NodeId, client: ClientToken, on_lease: bool) {
         let epoch = self.process(id).and_then(|process| {
             let role = process.replica.role();
             role.primary_epoch()
         });
         let checked = self.invariants.one_reader.check(id, epoch, on_lease);
         self.note(checked);
+        // With `everysec` a member may have lost what it acknowledged: the others hold it.
+        if let Some(stamp) = self.write_asked_under(client)
+            && self.options.fsync == FsyncMode::Always
+        {
+            let enough = self.coordinator.min_in_sync();
+            let checked = enough_copies::check(id, &stamp, enough, &self.nodes);
+            self.note(checked);
+        }
     }
 
     /// The coordinator's view is durable.

@@ -272,7 +272,7 @@ impl World {
             result
         };
         if result.is_ok() {
-            self.check_reply(id, lease_until.is_some());
+            self.check_reply(id, client, lease_until.is_some());
         }
         self.answer_client(id, client, result);
     }

@@ -49,6 +49,11 @@ impl SimulatedCoordinator {
         }
     }
 
+    /// How many members must hold a write before its success is answered.
+    pub(crate) fn min_in_sync(&self) -> usize {
+        self.settings.min_in_sync.into()
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.process.is_some()
     }

@@ -212,11 +212,19 @@ fn ms(ns: TrueNs) -> f64 {
     ns as f64 / MS as f64
 }
 
-/// A clock that starts anywhere and runs a little fast or slow.
+/// What the slowest wall clock shows when a run begins.
+const WALL_CLOCK_START_MS: u64 = 1_700_000_000_000;
+/// How far a wall clock may be off, either way.
+pub(crate) const WALL_CLOCK_OFF_NS: TrueNs = 100 * MS;
+
+/// A clock that starts anywhere and runs a little fast or slow, and a wall clock that is off and may be
+/// set at any time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     offset_ns: u64,
     rate_per_mille: u64,
+    /// From the slowest that it may be.
+    wall_ahead_ns: u64,
 }
 
 impl Clock {
@@ -225,6 +233,7 @@ impl Clock {
             offset_ns: random.random_range(0..1_000_000_000_000),
             // The design allows 10 % either way.
             rate_per_mille: random.random_range(905..=1095),
+            wall_ahead_ns: random.random_range(0..=2 * WALL_CLOCK_OFF_NS),
         }
     }
 
@@ -232,14 +241,20 @@ impl Clock {
         Self {
             offset_ns: 0,
             rate_per_mille: 1000,
+            wall_ahead_ns: WALL_CLOCK_OFF_NS,
         }
     }
 
     pub(crate) fn read(&self, true_ns: TrueNs) -> Now {
         Now {
             monotonic: Monotonic(self.offset_ns + true_ns / 1000 * self.rate_per_mille),
-            unix: UnixMs(1_700_000_000_000 + true_ns / MS),
+            unix: UnixMs(WALL_CLOCK_START_MS + (true_ns + self.wall_ahead_ns) / MS),
         }
+    }
+
+    /// Sets the wall clock: it is off in another way from now on.
+    pub(crate) fn set_wall(&mut self, random: &mut StdRng) {
+        self.wall_ahead_ns = random.random_range(0..=2 * WALL_CLOCK_OFF_NS);
     }
 
     /// The first true time at which the clock shows `monotonic` or later.

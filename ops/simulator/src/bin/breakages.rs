@@ -83,7 +83,11 @@ fn try_out(arguments: &Arguments, breakage: &Breakage) -> Result<Fate, BreakageE
     for file in &files {
         file.break_it()?;
     }
-    let fate = build_and_run(arguments);
+    let fate = if breakage.tests.is_empty() {
+        build_and_run(arguments)
+    } else {
+        run_tests(arguments, &breakage.tests)
+    };
     for file in &files {
         file.mend()?;
     }
@@ -105,6 +109,38 @@ fn build_and_run(arguments: &Arguments) -> Fate {
         &arguments.build.join("simulation/simulator"),
         arguments.seeds,
     )
+}
+
+fn run_tests(arguments: &Arguments, tests: &[String]) -> Fate {
+    let cargo_test = |more: &[&str]| {
+        Command::new("cargo")
+            .args(["test", "--quiet", "--offline"])
+            .args(tests)
+            .args(more)
+            .env("RUSTFLAGS", "-Awarnings")
+            .env("CARGO_TARGET_DIR", &arguments.build)
+            .current_dir(&arguments.sources)
+            .output()
+    };
+    let builds = cargo_test(&["--no-run"]).is_ok_and(|output| output.status.success());
+    let Ok(output) = cargo_test(&[]) else {
+        return Fate::DoesNotBuild;
+    };
+    if !builds {
+        return Fate::DoesNotBuild;
+    }
+    if output.status.success() {
+        return Fate::Survived;
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = said.lines().find_map(|line| {
+        let name = line.strip_prefix("---- ")?;
+        Some(name.split_whitespace().next()?.to_owned())
+    });
+    Fate::Found {
+        by: "a test".to_owned(),
+        finding: failed.unwrap_or_else(|| "the tests crashed".to_owned()),
+    }
 }
 
 /// Clusters of three nodes find most; some mistakes need more nodes.

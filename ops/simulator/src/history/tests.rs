@@ -1,6 +1,6 @@
 //! Histories that are known to be right or wrong, and an independent judge of small ones.
 
-use super::{Operation, Record, first_unexplained};
+use super::{Held, Operation, Record, first_unexplained};
 use proptest::prelude::*;
 
 fn record(operation: Operation, invoked_ns: u64, answered_ns: Option<u64>) -> Record {
@@ -14,6 +14,15 @@ fn record(operation: Operation, invoked_ns: u64, answered_ns: Option<u64>) -> Re
 
 fn put(value: u64) -> Operation {
     Operation::Put { value }
+}
+
+/// Stays for 5, and is gone after 15.
+fn put_that_goes(value: u64) -> Operation {
+    Operation::PutThatGoes {
+        value,
+        stays_ns: 5,
+        gone_after_ns: 15,
+    }
 }
 
 fn get(seen: Option<u64>) -> Operation {
@@ -98,9 +107,28 @@ fn a_failed_condition_that_took_effect_is_found() {
     assert!(!is_explained(&history(false)));
 }
 
+#[test]
+fn a_value_that_goes_neither_goes_too_early_nor_stays_nor_comes_back() {
+    let with = |reads: &[(Option<u64>, u64)]| {
+        let read = |(seen, at): &(Option<u64>, u64)| record(get(*seen), *at, Some(*at));
+        let mut history = vec![record(put_that_goes(1), 10, Some(20))];
+        history.extend(reads.iter().map(read));
+        is_explained(&history)
+    };
+    assert!(with(&[(Some(1), 21), (Some(1), 35)]));
+    assert!(with(&[(None, 21)]), "it may have gone 5 after it began");
+    assert!(!with(&[(Some(1), 36)]), "it is gone 15 after it was done");
+    assert!(!with(&[(None, 25), (Some(1), 26)]), "it came back");
+    let early = [
+        record(put_that_goes(1), 10, Some(11)),
+        record(get(None), 13, Some(14)),
+    ];
+    assert!(!is_explained(&early));
+}
+
 /// Tries every order of every subset that holds all answered operations.
 fn judge_by_trying_all(records: &[Record]) -> bool {
-    fn place(rest: &mut Vec<Record>, value: Option<u64>) -> bool {
+    fn place(rest: &mut Vec<Record>, held: Option<Held>) -> bool {
         if rest.iter().all(|record| record.answered_ns.is_none()) {
             return true;
         }
@@ -109,11 +137,7 @@ fn judge_by_trying_all(records: &[Record]) -> bool {
             let comes_too_early = rest
                 .iter()
                 .any(|other| other.answered_ns.is_some_and(|end| end < next.invoked_ns));
-            let fits = !comes_too_early
-                && next
-                    .operation
-                    .apply(value)
-                    .is_some_and(|after| place(rest, after));
+            let fits = !comes_too_early && next.afters(held).any(|after| place(rest, after));
             rest.insert(index, next);
             fits
         })
@@ -125,6 +149,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     let value = 1..4_u64;
     prop_oneof![
         value.clone().prop_map(put),
+        value.clone().prop_map(put_that_goes),
         (value.clone(), value.clone(), any::<Option<bool>>()).prop_map(
             |(expected, value, done)| {
                 Operation::PutIfEquals {
