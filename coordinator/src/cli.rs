@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use coordinator_core::coordinator::Settings;
 use jiff::SignedDuration;
-use kv_common::id::Address;
+use kv_common::id::{Address, ClusterId};
 use kv_daemon::VERSION;
 use kv_daemon::logging::LogFormat;
 use tracing::level_filters::LevelFilter;
@@ -44,6 +44,10 @@ pub(crate) struct Arguments {
     #[arg(long, env = "KV_COORDINATOR_DATA_DIR", value_name = "DIR")]
     #[arg(required = true)]
     pub(crate) data_dir: PathBuf,
+
+    /// The cluster whose coordinator lost its data; for an empty folder, before kvclient admin adopt-views
+    #[arg(long, env = "KV_COORDINATOR_CLUSTER_ID", value_name = "ID")]
+    pub(crate) cluster_id: Option<ClusterId>,
 
     /// How many copies to keep of everything
     #[arg(long, env = "KV_COORDINATOR_COPIES", value_name = "N")]

@@ -46,6 +46,17 @@ pub(crate) enum CoordinatorError {
     /// Nor what it holds.
     #[error(transparent)]
     Stored(#[from] StoredError),
+    /// The data directory is of another cluster.
+    #[error(
+        "--cluster-id names cluster {asked}, and the data directory holds cluster {found}; it is for an \
+         empty directory only"
+    )]
+    OtherCluster {
+        /// What was asked for.
+        asked: ClusterId,
+        /// What is there.
+        found: ClusterId,
+    },
     /// The system gives no randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] SysError),
@@ -96,9 +107,14 @@ fn open(
 ) -> Result<(DataDir, Registry, ClusterId), CoordinatorError> {
     let dir = DataDir::open(&arguments.data_dir, &OWNER)?;
     let (store, remembered) = stored::open(&dir.path().join(STORE))?;
-    let state = match remembered.state {
-        Some(state) => state,
-        None => ClusterState::new(ClusterId(SysRng.try_next_u64()?)),
+    let state = match (remembered.state, arguments.cluster_id) {
+        (Some(state), Some(asked)) if state.cluster() != asked => {
+            let found = state.cluster();
+            return Err(CoordinatorError::OtherCluster { asked, found });
+        }
+        (Some(state), _) => state,
+        (None, Some(cluster)) => ClusterState::with_past_missing(cluster),
+        (None, None) => ClusterState::new(ClusterId(SysRng.try_next_u64()?)),
     };
     let cluster = state.cluster();
     let store = StoreThread::spawn(store, dir.path().join(ADDRESS_FILE))?;

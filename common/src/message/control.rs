@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Address, ClusterId, Epoch, Incarnation, NodeId, Position, Seq, ShardId};
-use crate::view::{ClusterMap, Release};
+use crate::view::{ClusterMap, Release, View};
 
 /// When a node may count an entry as held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +193,8 @@ pub struct NodeReport {
     pub incarnation: Incarnation,
     /// The epoch of the last view that it adopted.
     pub view_epoch: Epoch,
+    /// That view, for a coordinator that has lost its own past.
+    pub view: Option<Box<View>>,
     /// The highest seal that it gave; no lower epoch is served.
     pub seal: Epoch,
     /// The role that it really holds.

@@ -54,6 +54,19 @@ pub enum Order {
         /// The node whose data counts, by id, name or address; needed when several bring data.
         from: Option<String>,
     },
+    /// Make a node primary although it may lack what was acknowledged: the way out when every member
+    /// of the view is gone for good.
+    ForcePrimary {
+        /// The node, by id, name or address.
+        node: String,
+        /// The epoch of the view that the operator saw and gives up; none: only say what would be lost.
+        confirmed_epoch: Option<Epoch>,
+    },
+    /// Take the views that the nodes hold for the past of a coordinator that has lost its own.
+    AdoptViews {
+        /// Go on although members of the newest known view are not there to be asked.
+        accepts_loss: bool,
+    },
 }
 
 /// From the coordinator to a client.

@@ -31,6 +31,9 @@ pub struct ClusterState {
     highest_epoch: Epoch,
     highest_seal: Epoch,
     events: u64,
+    /// The cluster is older than this state, and what the nodes know of it was not taken over yet.
+    #[serde(default)]
+    past_is_missing: bool,
 }
 
 /// A change of what the coordinator remembers.
@@ -46,6 +49,17 @@ pub enum Command {
     OrderSeal(Epoch),
     /// The view in force from now on.
     InstallView(View),
+    /// The view in force from now on, by an operator's word: its primary need not have been a member
+    /// before, and members that it leaves out are new nodes when they come back.
+    ForceView(View),
+    /// The newest view that nodes know, if it is newer than ours: it was installed by a coordinator
+    /// whose state is lost.
+    AdoptView {
+        /// The view.
+        view: View,
+        /// The number of this start, above that of any start that was forgotten.
+        starts: u64,
+    },
     /// An event was numbered.
     CountEvent,
 }
@@ -64,6 +78,16 @@ impl ClusterState {
             highest_epoch: Epoch::ZERO,
             highest_seal: Epoch::ZERO,
             events: 0,
+            past_is_missing: false,
+        }
+    }
+
+    /// A cluster that exists, and of which only its nodes know anything.
+    #[must_use]
+    pub fn with_past_missing(cluster: ClusterId) -> Self {
+        Self {
+            past_is_missing: true,
+            ..Self::new(cluster)
         }
     }
 
@@ -84,7 +108,28 @@ impl ClusterState {
                 assert!(epoch > self.highest_epoch, "a seal is above every view");
                 self.highest_seal = self.highest_seal.max(epoch);
             }
-            Command::InstallView(view) => self.install(view),
+            Command::InstallView(view) => {
+                if let Some(before) = &self.view {
+                    assert!(
+                        before.has_member(view.primary.node),
+                        "the primary was a member of the view before"
+                    );
+                }
+                self.install(view);
+            }
+            Command::ForceView(view) => {
+                self.install(view);
+                self.make_others_new();
+            }
+            Command::AdoptView { view, starts } => {
+                self.past_is_missing = false;
+                self.starts = self.starts.max(starts);
+                if view.epoch > self.highest_epoch {
+                    self.note_members(&view);
+                    self.highest_epoch = view.epoch;
+                    self.view = Some(view);
+                }
+            }
             Command::CountEvent => self.events += 1,
         }
     }
@@ -116,19 +161,26 @@ impl ClusterState {
             !view.backups.contains(&view.primary.node),
             "one role a node"
         );
-        if let Some(before) = &self.view {
-            assert!(
-                before.has_member(view.primary.node),
-                "the primary was a member of the view before"
-            );
-        }
+        self.note_members(&view);
+        self.highest_epoch = view.epoch;
+        self.view = Some(view);
+    }
+
+    fn note_members(&mut self, view: &View) {
         for member in view.members() {
             if let Some(node) = self.nodes.get_mut(&member) {
                 node.was_member = true;
             }
         }
-        self.highest_epoch = view.epoch;
-        self.view = Some(view);
+    }
+
+    fn make_others_new(&mut self) {
+        for (node, known) in &mut self.nodes {
+            known.was_member = self
+                .view
+                .as_ref()
+                .is_some_and(|view| view.has_member(*node));
+        }
     }
 
     /// The cluster.
@@ -137,7 +189,7 @@ impl ClusterState {
         self.cluster
     }
 
-    /// How often the coordinator started.
+    /// How often the coordinator started; more than that since it lost its past. It rises with each start.
     #[must_use]
     pub fn starts(&self) -> u64 {
         self.starts
@@ -189,6 +241,12 @@ impl ClusterState {
     #[must_use]
     pub fn highest_named(&self) -> Epoch {
         self.highest_epoch.max(self.highest_seal)
+    }
+
+    /// Whether the cluster is older than this state, and what its nodes know was not taken over yet.
+    #[must_use]
+    pub fn past_is_missing(&self) -> bool {
+        self.past_is_missing
     }
 
     /// How many events there were.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use kv_common::id::{Epoch, NodeId, ShardId};
+use kv_common::id::{NodeId, ShardId};
 use kv_common::message::control::{
     CoordinatorToNode, NodeToCoordinator, Registration, RegistrationRefusal, Standing,
 };
@@ -16,6 +16,7 @@ use crate::effect::Effect;
 use crate::failover::Failover;
 use crate::input::{ConnectionId, Input, Ticket};
 use crate::liveness::Liveness;
+use crate::lost_past;
 
 /// The shard that this version governs: all keys.
 pub(crate) const SHARD: ShardId = ShardId(0);
@@ -81,7 +82,7 @@ impl Coordinator {
     pub fn start(now: Now, settings: Settings, mut state: ClusterState) -> Self {
         state.apply(Command::Start);
         let live = Liveness::new(now.monotonic);
-        let map = map_of(&state, Vec::new(), state.starts() << 32);
+        let map = map_of(&state, Vec::new(), first_version(&state));
         let failover = state
             .open_seal()
             .map(|epoch| Failover::new(now.monotonic, epoch));
@@ -89,7 +90,7 @@ impl Coordinator {
             settings,
             live,
             failover,
-            halted: None,
+            halted: state.past_is_missing().then(lost_past::of_a_new_state),
             formation_blocked: None,
             form_ordered: None,
             installed_at: now.monotonic,
@@ -273,22 +274,6 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Somebody knows of an epoch or a seal that this coordinator never named: it has lost its own
-    /// past, and anything that it decides could contradict what it decided before.
-    fn check_past(&mut self, now: Now, node: NodeId, view_epoch: Epoch, seal: Epoch) {
-        let theirs = view_epoch.max(seal);
-        let ours = self.state.highest_named();
-        if theirs > ours && self.halted.is_none() {
-            let name = self.state.name_of(node);
-            let why = format!(
-                "this coordinator has lost its own past: {name} knows epoch {theirs}, and this \
-                 coordinator only {ours}; it decides nothing until its data directory is restored"
-            );
-            self.halted = Some(why.clone());
-            self.event(now, "halted", why);
-        }
-    }
-
     pub(crate) fn apply(&mut self, command: Command) {
         self.state.apply(command);
         self.changed = true;
@@ -327,6 +312,12 @@ impl Coordinator {
 
     pub(crate) fn emit(&mut self, effect: Effect) {
         self.outbox.push(effect);
+    }
+
+    /// Numbers maps above those of all starts before.
+    pub(crate) fn number_maps_anew(&mut self) {
+        let first = first_version(&self.state);
+        self.newest_map.version = self.newest_map.version.max(first);
     }
 
     /// Sends the newest map again, to everybody.
@@ -374,6 +365,11 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// The number of the first map of a run. Each has room for as many as it will ever make.
+fn first_version(state: &ClusterState) -> u64 {
+    state.starts() << 32
 }
 
 fn map_of(state: &ClusterState, joiners: Vec<NodeId>, version: u64) -> ClusterMap {

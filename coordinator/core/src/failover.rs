@@ -66,6 +66,10 @@ impl Failover {
         self.asked_at.remove(&node);
     }
 
+    pub(crate) fn answer_of(&self, node: NodeId) -> Option<&SealAnswer> {
+        self.answers.get(&node)
+    }
+
     pub(crate) fn has_answer(&self, node: NodeId) -> bool {
         self.answers.contains_key(&node)
     }
@@ -143,6 +147,7 @@ impl Failover {
     }
 }
 
-fn is_usable(answer: &SealAnswer) -> bool {
+/// Whether the node may be chosen for its data.
+pub(crate) fn is_usable(answer: &SealAnswer) -> bool {
     answer.healthy && answer.position.is_some()
 }

@@ -9,7 +9,8 @@
 //! | `failure_detector` | when a primary is failed over |
 //! | `failover`, `sealing` | a seal, its answers, and the view that follows |
 //! | `proposals` | what a primary asks for, and whom it is to bring in |
-//! | `orders` | what operators order |
+//! | `orders`, `forced_primary` | what operators order |
+//! | `lost_past` | that this coordinator has lost its state, and going on from what the nodes know |
 //! | `conditions` | the state in sentences |
 
 pub mod cluster_state;
@@ -18,8 +19,10 @@ pub mod coordinator;
 pub mod effect;
 mod failover;
 mod failure_detector;
+mod forced_primary;
 pub mod input;
 mod liveness;
+mod lost_past;
 mod orders;
 mod proposals;
 pub mod rules;

@@ -150,6 +150,11 @@ impl Liveness {
         Some(report)
     }
 
+    /// What a node that is connected reported in its present run.
+    pub(crate) fn report_of_connected(&self, node: NodeId) -> Option<&NodeReport> {
+        self.report_of(node).filter(|_| self.is_connected(node))
+    }
+
     /// How long a node was not heard, as far as that counts.
     pub(crate) fn silent_for(&self, now: Monotonic, node: NodeId) -> std::time::Duration {
         let heard_at = self.nodes.get(&node).map(|heard| heard.heard_at);

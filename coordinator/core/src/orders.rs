@@ -18,10 +18,15 @@ const HANDOVER_BEATS: u32 = 16;
 impl Coordinator {
     pub(crate) fn order(&mut self, now: Now, token: OrderToken, order: Order) {
         let outcome = match order {
+            Order::AdoptViews { accepts_loss } => self.adopt_views(now, accepts_loss).map(Some),
             _ if self.halted.is_some() => Err(self.halted.clone().unwrap_or_default()),
             Order::Switchover { to } => self.switch_over(now, token, to.as_deref()).map(|()| None),
             Order::Forget { node } => self.forget(now, &node).map(Some),
             Order::Form { from } => self.form(from.as_deref()).map(Some),
+            Order::ForcePrimary {
+                node,
+                confirmed_epoch,
+            } => self.force_primary(now, &node, confirmed_epoch).map(Some),
         };
         match outcome {
             // It is answered when it ended.
@@ -137,7 +142,7 @@ impl Coordinator {
     }
 
     /// The node that an operator named, by id, name or address.
-    fn find(&self, named: &str) -> Result<NodeId, String> {
+    pub(crate) fn find(&self, named: &str) -> Result<NodeId, String> {
         let mut found = self.state.nodes().iter().filter(|(node, known)| {
             node.to_string() == named || known.info.name == named || known.info.address.0 == named
         });

@@ -1,7 +1,7 @@
 //! The ordered rules: the first that matches acts, its name and sentence are its line in the event
 //! log. Nothing is decided anywhere else but on a message that asks for it (a proposal, an order).
 
-use kv_common::id::NodeId;
+use kv_common::id::{Epoch, NodeId};
 use kv_common::message::control::{DataSummary, Standing};
 use kv_common::time::Now;
 use kv_common::view::{PrimarySeat, View};
@@ -195,7 +195,19 @@ impl Coordinator {
     }
 
     /// Orders a seal at a new epoch, durably before anyone is asked.
-    pub(crate) fn order_seal(&mut self, now: Now) -> kv_common::id::Epoch {
+    pub(crate) fn order_seal(&mut self, now: Now) -> Epoch {
+        let epoch = self.highest_known().next();
+        self.order_seal_at(now, epoch)
+    }
+
+    pub(crate) fn order_seal_at(&mut self, now: Now, epoch: Epoch) -> Epoch {
+        self.apply(Command::OrderSeal(epoch));
+        self.failover = Some(Failover::new(now.monotonic, epoch));
+        epoch
+    }
+
+    /// The highest epoch that this coordinator named or any node reports.
+    pub(crate) fn highest_known(&self) -> Epoch {
         let known = self
             .live
             .nodes
@@ -204,10 +216,7 @@ impl Coordinator {
             .map(|(report, _)| report.seal.max(report.view_epoch))
             .max()
             .unwrap_or_default();
-        let epoch = self.state.highest_named().max(known).next();
-        self.apply(Command::OrderSeal(epoch));
-        self.failover = Some(Failover::new(now.monotonic, epoch));
-        epoch
+        self.state.highest_named().max(known)
     }
 
     fn explain(&self, primary: NodeId, suspicion: &Suspicion) -> String {

@@ -50,6 +50,9 @@ impl Coordinator {
         if answer.shard != SHARD || current != Some(answer.incarnation) || !member {
             return;
         }
+        if answer.view_epoch > self.state.epoch() {
+            return self.lose_past(now, node, answer.view_epoch);
+        }
         if let Some(failover) = &mut self.failover {
             failover.answered(now.monotonic, node, answer);
         }

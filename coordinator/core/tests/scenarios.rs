@@ -15,7 +15,10 @@
 //! | `disk N broken` | its reports say that its disk fails |
 //! | `sealed N EPOCH SEQ [no-data] [sick] [releases]` | it answers a seal; SEQ is where its log ends |
 //! | `propose N replaces=EPOCH backups=A,B` | it proposes a view |
-//! | `order switchover|forget|form [NAME]` | an operator orders something |
+//! | `order switchover\|forget\|form [NAME]` | an operator orders something |
+//! | `order force-primary NAME [epoch=EPOCH]`, `order adopt-views [accept-loss]` | the ways out |
+//! | `holds N EPOCH SEQ` | its reports say that its log ends there |
+//! | `lose-state` | what was stored is gone; the next start knows only the cluster's id |
 //! | `handover-fails N` | it cannot hand over |
 //! | `disk stalls`, `disk writes` | what the coordinator stores is not durable, until it is |
 //! | `wait TIME` | time passes; nodes send heartbeats |

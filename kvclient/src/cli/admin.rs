@@ -1,5 +1,6 @@
 //! Orders to the cluster.
 
+use kv_common::id::Epoch;
 use kv_common::message::registry::Order;
 
 use super::Context;
@@ -12,6 +13,17 @@ pub(crate) async fn run(context: &mut Context, order: AdminOrder) -> Result<Verd
         AdminOrder::Switchover { node } => Order::Switchover { to: node },
         AdminOrder::Forget { node } => Order::Forget { node },
         AdminOrder::Form { from } => Order::Form { from },
+        AdminOrder::ForcePrimary {
+            node,
+            accept_loss: _,
+            epoch,
+        } => Order::ForcePrimary {
+            node,
+            confirmed_epoch: epoch.map(Epoch),
+        },
+        AdminOrder::AdoptViews { accept_loss } => Order::AdoptViews {
+            accepts_loss: accept_loss,
+        },
         AdminOrder::Dump { node } => return dump(context, node.as_deref()).await,
     };
     let done = context.client.order(order).await?;

@@ -270,6 +270,23 @@ pub(crate) enum AdminOrder {
         #[arg(long, value_name = "NODE")]
         from: Option<String>,
     },
+    /// Make a node primary although it may lack acknowledged writes; without more it only says which
+    ForcePrimary {
+        /// Its id, name or address
+        node: String,
+        /// Give up what it lacks
+        #[arg(long, requires = "epoch")]
+        accept_loss: bool,
+        /// The epoch that is given up, as it was said before
+        #[arg(long, value_name = "EPOCH", requires = "accept_loss")]
+        epoch: Option<u64>,
+    },
+    /// Have a coordinator that lost its data go on from what the nodes know
+    AdoptViews {
+        /// Do not wait for members that are gone for good, and give up what they may hold
+        #[arg(long)]
+        accept_loss: bool,
+    },
 }
 
 fn bytes_parser() -> impl TypedValueParser<Value = Bytes> {

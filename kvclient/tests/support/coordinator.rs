@@ -79,6 +79,8 @@ impl World {
                     Order::Switchover { .. } => Ok("node-2 is primary".to_owned()),
                     Order::Forget { node } => Ok(format!("{node} is forgotten")),
                     Order::Form { .. } => Ok("a view is formed".to_owned()),
+                    Order::ForcePrimary { node, .. } => Ok(format!("{node} is primary")),
+                    Order::AdoptViews { .. } => Ok("the views are adopted".to_owned()),
                 };
                 CoordinatorToClient::Ordered { id, result }
             }

@@ -144,6 +144,7 @@ impl World {
             node: NodeId(index as u64 + 1),
             incarnation: Incarnation(1),
             view_epoch: epoch,
+            view: None,
             seal: Epoch::ZERO,
             role: if index == self.primary {
                 HeldRole::Primary { epoch }

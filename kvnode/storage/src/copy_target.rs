@@ -14,6 +14,7 @@ use crate::data_dir::DataDir;
 use crate::generation::{self, Generation};
 use crate::log::Log;
 use crate::log_error::LogError;
+use crate::log_scan::scan;
 use crate::options::StorageOptions;
 use crate::recovery::{DataSet, DataSetError, recover};
 use crate::round::Round;
@@ -266,7 +267,9 @@ fn retire(
         .map_err(CheckpointError::from)
         .and_then(Checkpoint::over);
     let covered = match &opened {
-        Ok(checkpoint) => is_covered(checkpoint.history(), history),
+        Ok(checkpoint) => {
+            is_covered(checkpoint.history(), history) && is_log_covered(former, history)
+        }
         Err(error) => {
             tracing::warn!(%error, "the replaced data does not open");
             false
@@ -279,6 +282,21 @@ fn retire(
         generation::set_aside(data_dir, former)?;
     }
     Ok(())
+}
+
+/// Whether the log of `former` ends with an entry that is in `history`. One that goes on otherwise may
+/// hold what was acknowledged: an operator may have made a node primary that lacked it.
+fn is_log_covered(former: &Generation, history: &History) -> bool {
+    match scan(&former.log_dir()) {
+        Ok(found) => {
+            let last = found.last;
+            last.seq <= history.last().seq && history.position_of(last.seq) == last
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the log of the replaced data does not open");
+            false
+        }
+    }
 }
 
 /// Whether everything in the checkpoint of `former` is in `history` as well.

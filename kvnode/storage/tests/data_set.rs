@@ -345,6 +345,24 @@ fn data_that_the_copy_does_not_have_is_set_aside() {
 }
 
 #[test]
+fn a_log_that_the_copy_does_not_have_is_set_aside() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut source = Node::open(&dir.path().join("source"), &options());
+    write_some(&mut source, 5, 0);
+    let path = dir.path().join("joiner");
+    let mut former = Node::open(&path, &options());
+    // Its entries are in the log, and in no checkpoint.
+    former.tells_checkpoint = false;
+    write_some(&mut former, 4, 0);
+    former.stop(None);
+    let joiner = DataDir::open(&path).expect("opens");
+    let mut target = CopyTarget::begin(&joiner, &options()).expect("begins");
+    fetch(&mut source, &mut target, |_| {});
+    drop(target.finish().expect("finishes"));
+    assert!(path.join("set-aside-gen-000001/log").is_dir());
+}
+
+#[test]
 fn a_copy_that_was_cut_off_leaves_the_former_data() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut source = Node::open(&dir.path().join("source"), &options());

@@ -301,6 +301,19 @@ impl Cluster {
         }
     }
 
+    /// Removes what the coordinator or a node has stored, as when its disk is lost.
+    ///
+    /// # Panics
+    /// When it cannot be removed.
+    pub fn lose_disk_of(&self, name: &str) {
+        fs::remove_dir_all(self.data_dir(name)).expect("the folder can be removed");
+    }
+
+    /// Has every later start of the coordinator get these options.
+    pub fn set_coordinator_options(&mut self, options: &[&str]) {
+        self.options.coordinator = options.iter().map(|option| (*option).to_owned()).collect();
+    }
+
     /// Has every later node look for the coordinator at `address`, and a later coordinator listen there.
     pub fn set_coordinator_address(&mut self, address: &str) {
         let name = COORDINATOR.to_owned();
@@ -322,6 +335,21 @@ impl Cluster {
     pub fn generation(&self, name: &str) -> String {
         let current = self.data_dir(name).join("CURRENT");
         fs::read_to_string(current).expect("the node has data")
+    }
+
+    /// Whether a node keeps data that a copy took the place of.
+    ///
+    /// # Panics
+    /// When its folder cannot be read.
+    #[must_use]
+    pub fn has_set_data_aside(&self, name: &str) -> bool {
+        let entries = fs::read_dir(self.data_dir(name)).expect("the folder is read");
+        entries.filter_map(Result::ok).any(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with("set-aside-")
+        })
     }
 
     /// Checks that all nodes hold the same keys, values and expiries.

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kv_common::command::PutCondition;
+use kv_common::command::{Expiry, PutCondition};
 use kv_common::id::Address;
 use kvclient::{Client, ClientError, ClientOptions, PutOptions};
 use rand::rngs::StdRng;
@@ -17,6 +17,10 @@ use simulator::history::{Operation, Record};
 const KEYS: u32 = 6;
 /// Operations after which the clients go on to new keys: the judge looks at one key at a time.
 const OPERATIONS_PER_KEY: u64 = 1500;
+/// How long a value lives that goes by itself.
+const LIVES: Duration = Duration::from_millis(300);
+/// How much earlier or later it may go: all clocks are one, which the system may slew.
+const CLOCK_LATITUDE: Duration = Duration::from_millis(20);
 /// Counted up by everybody, over the whole run.
 const COUNTER: &str = "chaos/counter";
 /// An operation may take so long: through every pause, and a failover behind it.
@@ -191,7 +195,12 @@ impl Worker {
         self.written += 1;
         let value = (self.number + 1) * 1_000_000_000_000 + self.written * 1_000;
         let asked = match self.random.random_range(0..10) {
-            0..=2 => Operation::Put { value },
+            0..=1 => Operation::Put { value },
+            2 => Operation::PutThatGoes {
+                value,
+                stays_ns: nanoseconds(LIVES - CLOCK_LATITUDE),
+                gone_after_ns: nanoseconds(LIVES + CLOCK_LATITUDE),
+            },
             3..=4 => Operation::PutIfEquals {
                 expected: self.seen.unwrap_or(0),
                 value,
@@ -232,6 +241,14 @@ impl Worker {
                 client.put(key, text(value)).await?;
                 Operation::Put { value }
             }
+            Operation::PutThatGoes { value, .. } => {
+                let options = PutOptions {
+                    expiry: Some(Expiry::AfterMs(nanoseconds(LIVES) / 1_000_000)),
+                    ..PutOptions::default()
+                };
+                client.put_with(key, text(value), options).await?;
+                operation.clone()
+            }
             Operation::PutIfEquals {
                 expected, value, ..
             } => {
@@ -266,6 +283,10 @@ impl Worker {
             }
         })
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("a short time")
 }
 
 fn text(value: u64) -> Bytes {

@@ -97,6 +97,27 @@ impl Status {
         report.map_or(Seq::ZERO, |report| report.positions.committed)
     }
 
+    /// The cluster's id.
+    #[must_use]
+    pub fn cluster_id(&self) -> String {
+        self.0.map.cluster.to_string()
+    }
+
+    /// How many nodes are connected.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.0.nodes.iter().filter(|node| node.connected).count()
+    }
+
+    /// Whether one of the sentences on what is wrong contains `text`.
+    #[must_use]
+    pub fn says(&self, text: &str) -> bool {
+        self.0
+            .conditions
+            .iter()
+            .any(|sentence| sentence.contains(text))
+    }
+
     fn view(&self) -> Option<&View> {
         self.0.map.view.as_ref()
     }

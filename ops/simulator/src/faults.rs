@@ -11,6 +11,8 @@ pub(crate) enum Fault {
     CrashNode(NodeId),
     CrashPrimary,
     CrashCoordinator,
+    /// The coordinator's disk is lost; an operator has it go on from what the nodes know.
+    LoseCoordinator,
     CrashAll,
     Pause(NodeId),
     CutOneWay(Party, Party),
@@ -53,7 +55,7 @@ impl Fault {
         } else {
             Party::Node(other)
         };
-        match world.random.random_range(0..30) {
+        match world.random.random_range(0..31) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
             5 => Self::CrashCoordinator,
@@ -71,6 +73,7 @@ impl Fault {
             24 => Self::DiskFails(node),
             25..=26 => Self::PowerCut(node),
             27 => Self::WallClockSet(node),
+            28 => Self::LoseCoordinator,
             _ => Self::Switchover,
         }
     }
@@ -88,10 +91,11 @@ impl Fault {
                     Self::crash(world, node, later);
                 }
             }
-            Self::CrashCoordinator => {
-                if world.coordinator.is_up() {
-                    world.crash_coordinator();
-                    world.after(later, World::start_coordinator);
+            Self::CrashCoordinator => Self::crash_coordinator(world, later),
+            Self::LoseCoordinator => {
+                if world.coordinator.is_up() && world.may_lose_coordinator() {
+                    Self::crash_coordinator(world, later);
+                    world.lose_coordinator_disk();
                 }
             }
             Self::CrashAll => {
@@ -124,10 +128,7 @@ impl Fault {
             Self::DisconnectPrimaryRestartOthers => {
                 if let Some(primary) = world.primary() {
                     Self::disconnect(world, primary, later);
-                    let nodes: Vec<NodeId> = world.nodes.keys().copied().collect();
-                    for node in nodes.into_iter().filter(|node| *node != primary) {
-                        Self::crash(world, node, 20 * MS);
-                    }
+                    Self::restart_others(world, primary);
                 }
             }
             Self::DropLink(from, to) => world.drop_link(from, to),
@@ -152,6 +153,13 @@ impl Fault {
         }
     }
 
+    fn crash_coordinator(world: &mut World, later: u64) {
+        if world.coordinator.is_up() {
+            world.crash_coordinator();
+            world.after(later, World::start_coordinator);
+        }
+    }
+
     fn crash(world: &mut World, node: NodeId, later: u64) {
         if world.process(node).is_some() {
             world.crash_node(node);
@@ -160,6 +168,13 @@ impl Fault {
                     world.start_node(node);
                 }
             });
+        }
+    }
+
+    fn restart_others(world: &mut World, primary: NodeId) {
+        let nodes: Vec<NodeId> = world.nodes.keys().copied().collect();
+        for node in nodes.into_iter().filter(|node| *node != primary) {
+            Self::crash(world, node, 20 * MS);
         }
     }
 

@@ -36,6 +36,14 @@ pub struct Violation {
     pub what: String,
 }
 
+impl Invariants {
+    /// The next view follows from what the nodes know, and not from the last one that was durable:
+    /// that one may be known to nobody.
+    pub(crate) fn coordinator_lost_its_past(&mut self) {
+        self.view_succession = view_succession::Views::default();
+    }
+}
+
 impl World {
     /// A node's turn is over.
     pub(crate) fn check_node(&mut self, id: NodeId) {

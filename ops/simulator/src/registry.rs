@@ -13,6 +13,10 @@ use kv_common::view::ClusterMap;
 
 use crate::world::{Clock, MS, Options, Party, TrueNs, World};
 
+const CLUSTER: ClusterId = ClusterId(1);
+/// How often an operator looks whether the nodes that are needed are there.
+const ADOPTION_PAUSE: TrueNs = 100 * MS;
+
 /// The coordinator: what it stored for good, its process while it runs.
 pub(crate) struct SimulatedCoordinator {
     stored: ClusterState,
@@ -35,7 +39,7 @@ impl SimulatedCoordinator {
     pub(crate) fn new(options: &Options) -> Self {
         let copies = options.nodes.min(3);
         Self {
-            stored: ClusterState::new(ClusterId(1)),
+            stored: ClusterState::new(CLUSTER),
             settings: Settings {
                 copies,
                 min_in_sync: copies.saturating_sub(1).max(1),
@@ -72,6 +76,35 @@ impl World {
         });
         self.trace("coordinator", || "starts".to_owned());
         self.carry_out_coordinator();
+        if self.coordinator.stored.past_is_missing() {
+            let run = self.coordinator.run;
+            self.after(ADOPTION_PAUSE, move |world| world.order_adoption(run));
+        }
+    }
+
+    /// Whether somebody would know of a view that the coordinator lost.
+    pub(crate) fn may_lose_coordinator(&self) -> bool {
+        let knows = |node: &crate::node::SimulatedNode| node.disk.promises.view.is_some();
+        self.coordinator.stored.view().is_some() && self.nodes.values().any(knows)
+    }
+
+    /// What the coordinator stored is gone, but for the cluster's id, which its nodes know.
+    pub(crate) fn lose_coordinator_disk(&mut self) {
+        self.coordinator.stored = ClusterState::with_past_missing(CLUSTER);
+        self.invariants.coordinator_lost_its_past();
+        self.trace("coordinator", || "loses its disk".to_owned());
+    }
+
+    /// An operator has the views adopted, as soon as that is possible.
+    fn order_adoption(&mut self, run: u64) {
+        if self.coordinator.run != run || !self.coordinator.stored.past_is_missing() {
+            return;
+        }
+        let accepts_loss = false;
+        let order = Order::AdoptViews { accepts_loss };
+        let token = OrderToken(self.now);
+        self.coordinator_input(Input::Order { token, order });
+        self.after(ADOPTION_PAUSE, move |world| world.order_adoption(run));
     }
 
     pub(crate) fn crash_coordinator(&mut self) {

@@ -31,6 +31,10 @@ struct Played {
     loses: BTreeSet<u64>,
     seal: u64,
     view_epoch: u64,
+    /// The view that it adopted.
+    view: Option<View>,
+    /// Where its log ends: epoch and number.
+    end: (u64, u64),
     release: Option<Release>,
 }
 
@@ -72,7 +76,13 @@ impl Cluster {
                 self.store();
             }
             ["disk", node, "broken"] => self.node(node).disk_broken = true,
-            ["order", kind, name @ ..] => self.order(kind, name.first().copied()),
+            ["order", kind, words @ ..] => self.order(kind, words),
+            ["lose-state"] => {
+                self.stored = Some(ClusterState::with_past_missing(ClusterId(1)));
+            }
+            ["holds", node, epoch, seq] => {
+                self.node(node).end = (number(epoch), number(seq));
+            }
             ["connect", node, more @ ..] => self.connect(number(node), more),
             ["disconnect", node] => self.disconnect(number(node)),
             ["restart", node] => {
@@ -255,14 +265,22 @@ impl Cluster {
         );
     }
 
-    fn order(&mut self, kind: &str, name: Option<&str>) {
-        let name = name.map(str::to_owned);
+    fn order(&mut self, kind: &str, words: &[&str]) {
+        let name = words.first().map(|name| (*name).to_owned());
+        let confirmed = words.iter().find_map(|word| word.strip_prefix("epoch="));
         let order = match kind {
             "switchover" => Order::Switchover { to: name },
             "forget" => Order::Forget {
                 node: name.expect("a node"),
             },
             "form" => Order::Form { from: name },
+            "force-primary" => Order::ForcePrimary {
+                node: name.expect("a node"),
+                confirmed_epoch: confirmed.map(|epoch| Epoch(number(epoch))),
+            },
+            "adopt-views" => Order::AdoptViews {
+                accepts_loss: words.contains(&"accept-loss"),
+            },
             _ => panic!("'{kind}' is no order"),
         };
         let token = OrderToken(7);
@@ -281,10 +299,17 @@ impl Cluster {
             node: NodeId(node),
             incarnation: Incarnation(played.run),
             view_epoch: Epoch(played.view_epoch),
+            view: played.view.clone().map(Box::new),
             seal: Epoch(played.seal),
             role,
-            positions: Positions::default(),
-            last_epoch: Epoch(0),
+            positions: Positions {
+                applied: Seq(played.end.1),
+                committed: Seq(played.end.1),
+                held: Seq(played.end.1),
+                appended: Seq(played.end.1),
+                assured: Seq(played.end.1),
+            },
+            last_epoch: Epoch(played.end.0),
             keys: 0,
             disk: if played.disk_broken {
                 DiskHealth::Failed {
@@ -356,7 +381,10 @@ impl Cluster {
             Effect::PushMap(map) => {
                 for played in self.nodes.values_mut() {
                     if let Some(view) = map.view.as_ref().filter(|_| played.connection.is_some()) {
-                        played.view_epoch = view.epoch.0;
+                        played.view_epoch = played.view_epoch.max(view.epoch.0);
+                        if played.view_epoch == view.epoch.0 {
+                            played.view = Some(view.clone());
+                        }
                     }
                 }
                 let line = format!("map: {}", describe(&map));

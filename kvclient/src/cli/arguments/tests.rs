@@ -49,6 +49,9 @@ fn nonsense_is_refused() {
         "bench --clients 0",
         "admin",
         "admin forget",
+        "admin force-primary",
+        "admin force-primary a --accept-loss",
+        "admin force-primary a --epoch 3",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");

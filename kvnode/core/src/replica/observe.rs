@@ -21,6 +21,7 @@ impl Replica {
             node: local.me(),
             incarnation: local.identity.seat.incarnation,
             view_epoch: local.promises.view_epoch(),
+            view: local.promises.view.clone().map(Box::new),
             seal: local.promises.seal,
             role: self.role(),
             positions: local.log.figures(),

@@ -19,3 +19,4 @@ mod restarts;
 mod rounds;
 mod starting;
 mod switchover;
+mod ways_out;
