@@ -11,6 +11,7 @@
 //! | `client_connection`, `client_output`, `client_requests` | clients |
 //! | `redis_connection`, `redis_client`, `redis_requests`, `redis_host` | Redis clients |
 //! | `dumps`, `digests` | what clients ask for that takes its time |
+//! | `disk_watch` | a disk that failed, until it works again |
 //! | `follower_link`, `follower_output`, `follower_links` | connections that a primary opens |
 //! | `primary_links` | connections that a primary opened to us |
 //! | `copy_serve`, `fetches` | full copies, given and taken |
@@ -22,6 +23,7 @@ mod client_output;
 mod client_requests;
 mod copy_serve;
 mod digests;
+mod disk_watch;
 mod dumps;
 mod event_inputs;
 mod fetches;
@@ -80,6 +82,8 @@ pub(crate) enum Ended {
         /// Why.
         why: String,
     },
+    /// The disk failed and works again: what this run knows of it is to be read anew.
+    DiskWorksAgain,
 }
 
 /// What all tasks of the serving thread share.
@@ -93,6 +97,7 @@ pub(crate) struct Serving {
     sleeps_until: Cell<Monotonic>,
     /// It is to wake up earlier than that.
     wakes_earlier: Notify,
+    disk_works_again: Cell<bool>,
     connections: Cell<u64>,
     /// What Redis clients sent of large requests and transactions that are not whole yet.
     partial_bytes: Cell<u64>,
@@ -106,6 +111,7 @@ impl Serving {
             shard: RefCell::new(Shard::new(setup, serving.clone())),
             sleeps_until: Cell::new(Monotonic::ZERO),
             wakes_earlier: Notify::new(),
+            disk_works_again: Cell::new(false),
             connections: Cell::new(0),
             partial_bytes: Cell::new(0),
         })
@@ -137,7 +143,15 @@ impl Serving {
             if let Some(why) = self.shard.borrow_mut().take_hopeless() {
                 return Ended::Hopeless { why };
             }
+            if self.disk_works_again.get() {
+                return Ended::DiskWorksAgain;
+            }
         }
+    }
+
+    fn disk_works_again(&self) {
+        self.disk_works_again.set(true);
+        self.wakes_earlier.notify_one();
     }
 
     fn take_events(&self, taken: &mut Vec<Event>) {

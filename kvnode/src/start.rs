@@ -1,8 +1,11 @@
 //! The order of a start and of a stop.
 
+use std::env;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,6 +72,9 @@ pub(crate) enum NodeError {
     /// The system gives no thread, signal or socket.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
+    /// The disk works again, and the system does not start the program anew.
+    #[error("the program cannot start anew: {0}")]
+    StartAnew(io::Error),
     /// The coordinator will never take this node.
     #[error("{why}")]
     Hopeless {
@@ -209,13 +215,31 @@ fn serve(
         } = &mut running;
         serving.run(listeners, events, stop_signals.asked()).await
     }));
+    if matches!(ended, Ended::DiskWorksAgain) {
+        tracing::info!("the disk works again; starting anew from what it holds");
+        return Err(NodeError::StartAnew(start_anew()));
+    }
     // Every connection closes with its task.
     drop(tasks);
     let stopped = stop(running, arguments.db_txt());
     match ended {
-        Ended::Stopped => stopped,
         Ended::Hopeless { why } => Err(NodeError::Hopeless { why }),
+        Ended::Stopped | Ended::DiskWorksAgain => stopped,
     }
+}
+
+/// Puts a new run of this program in the place of this one, as a kill and a start would, and returns
+/// only when the system refuses. The process id stays the same, for who supervises it. Threads and
+/// open files end with the old run, without another word to the disk that failed them.
+fn start_anew() -> io::Error {
+    let program = match env::current_exe() {
+        // Where it was replaced by another version or removed, the link still leads to the old one.
+        Ok(program) if program.exists() => program,
+        Ok(_) | Err(_) => PathBuf::from("/proc/self/exe"),
+    };
+    let mut words = env::args_os();
+    let name = words.next().unwrap_or_else(|| "kvnode".into());
+    Command::new(program).arg0(name).args(words).exec()
 }
 
 /// Where the node really listens.

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Lines of this crate are for its own developers.
+/// Lines of this crate are for its own developers; what its errors mean for us, we say ourselves.
 const QUIET: [&str; 1] = ["sled"];
 
 /// `--log-format`.
@@ -25,8 +25,8 @@ pub enum LogFormat {
 /// Starts logging. Called once, before the first line.
 pub fn start(format: LogFormat, level: LevelFilter) {
     let mut targets = Targets::new().with_default(level);
-    if level > Level::WARN {
-        targets = targets.with_targets(QUIET.map(|target| (target, Level::WARN)));
+    if level < Level::TRACE {
+        targets = targets.with_targets(QUIET.map(|target| (target, LevelFilter::OFF)));
     }
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(colours);

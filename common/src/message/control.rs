@@ -153,11 +153,38 @@ pub enum DiskHealth {
         /// Since the flush began.
         pending_ms: u64,
     },
-    /// It failed; the node acknowledges nothing more.
-    Failed {
-        /// What the system said.
-        cause: String,
-    },
+    /// It failed; the node acknowledges nothing more in this run.
+    Failed(Box<DiskFailure>),
+}
+
+/// What became of a disk that takes nothing more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskFailure {
+    /// What kind of trouble it is in.
+    pub trouble: DiskTrouble,
+    /// What the system said, and of which file.
+    pub cause: String,
+}
+
+/// What kind of trouble a disk is in: what an operator would do about it differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskTrouble {
+    /// There is no space left.
+    Full,
+    /// It takes no writes at all.
+    ReadOnly,
+    /// It refuses reads or writes, or does not answer.
+    Failing,
+}
+
+impl std::fmt::Display for DiskTrouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::ReadOnly => "read-only",
+            Self::Failing => "failing",
+        })
+    }
 }
 
 /// A copy under way, at the joiner.

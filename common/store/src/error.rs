@@ -34,6 +34,12 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// The file system takes no writes.
+    #[error("the store {} is on a file system that is read-only", path.display())]
+    ReadOnly {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The system refused a read or a write.
     #[error("the store {} cannot be used: {cause}", path.display())]
     Io {
@@ -61,6 +67,7 @@ impl StoreError {
         let path = path.to_owned();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             _ => Self::Io {
                 path,
                 cause: error.to_string(),

@@ -2,7 +2,7 @@
 //! many switches. So a silent primary needs a second witness, or a long time.
 
 use kv_common::id::NodeId;
-use kv_common::message::control::DiskHealth;
+use kv_common::message::control::{DiskFailure, DiskHealth};
 use kv_common::time::Monotonic;
 use kv_common::view::View;
 
@@ -104,7 +104,10 @@ fn ailment(
     let ms =
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match &report.disk {
-        DiskHealth::Failed { cause } => return Some(format!("its disk fails: {cause}")),
+        DiskHealth::Failed(failure) => {
+            let DiskFailure { trouble, cause } = &**failure;
+            return Some(format!("its disk is {trouble}: {cause}"));
+        }
         DiskHealth::Slow { pending_ms } if *pending_ms >= ms(timing.remove_stuck()) => {
             return Some(format!(
                 "a flush of its disk takes {pending_ms} ms and goes on"

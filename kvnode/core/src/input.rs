@@ -5,7 +5,7 @@ use kv_common::command::Command;
 use kv_common::history::History;
 use kv_common::id::{Epoch, NodeId, Seq, ShardId};
 use kv_common::message::client::SessionStamp;
-use kv_common::message::control::{CopyProgress, FsyncMode};
+use kv_common::message::control::{CopyProgress, DiskFailure, FsyncMode};
 use kv_common::message::replication::{FollowerToPrimary, PrimaryToFollower};
 use kv_common::view::{ClusterMap, PrimarySeat};
 
@@ -169,10 +169,7 @@ pub enum Input {
         why: String,
     },
     /// The disk failed. Nothing is acknowledged any more in this run.
-    DiskFailed {
-        /// What the system said.
-        cause: String,
-    },
+    DiskFailed(DiskFailure),
 }
 
 /// What a replica starts from.

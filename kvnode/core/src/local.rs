@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use kv_common::batch::Batch;
 use kv_common::entry::Entry;
 use kv_common::id::{Address, Epoch, NodeId, Position, Seq};
-use kv_common::message::control::{CopyProgress, NodeToCoordinator, SealAnswer};
+use kv_common::message::control::{CopyProgress, DiskFailure, NodeToCoordinator, SealAnswer};
 use kv_common::refusal::Refusal;
 use kv_common::time::{Monotonic, Now};
 use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
@@ -50,7 +50,7 @@ pub(crate) struct Local {
     pub(crate) state: State,
     pub(crate) map: Option<ClusterMap>,
     pub(crate) coordinator_up: bool,
-    pub(crate) disk_failure: Option<String>,
+    pub(crate) disk_failure: Option<DiskFailure>,
     pub(crate) copying: Option<Copying>,
     /// A copy that came to nothing is not asked for again before this.
     pub(crate) copy_not_before: Monotonic,
@@ -208,8 +208,8 @@ impl Local {
 
     /// What a client is told that asks a node which is not primary.
     pub(crate) fn not_primary(&self) -> Refusal {
-        if let Some(cause) = &self.disk_failure {
-            let cause = cause.clone();
+        if let Some(failure) = &self.disk_failure {
+            let cause = failure.cause.clone();
             return Refusal::DiskFailed { cause };
         }
         let elsewhere = self.primary_seat().filter(|seat| *seat != self.seat());

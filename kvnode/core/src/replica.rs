@@ -15,6 +15,7 @@ mod observe;
 use std::time::Duration;
 
 use kv_common::id::{Epoch, Seq};
+use kv_common::message::control::DiskFailure;
 use kv_common::message::replication::FollowerRefusal;
 use kv_common::time::{Monotonic, Now};
 use kv_common::view::{ClusterMap, Release, View};
@@ -163,7 +164,7 @@ impl Replica {
             Input::CopyProgressed(progress) => self.local.copy_progressed(progress),
             Input::CopyDone(recovered) => self.copy_done(*recovered),
             Input::CopyFailed { why } => self.copy_failed(now, &why),
-            Input::DiskFailed { cause } => self.disk_failed(&cause),
+            Input::DiskFailed(failure) => self.disk_failed(failure),
         }
     }
 
@@ -330,12 +331,12 @@ impl Replica {
         }
     }
 
-    fn disk_failed(&mut self, cause: &str) {
+    fn disk_failed(&mut self, failure: DiskFailure) {
         if self.local.disk_failure.is_none() {
-            self.local.disk_failure = Some(cause.to_owned());
+            let cause = failure.cause.clone();
+            self.local.disk_failure = Some(failure);
             self.step_down(&format!("the disk fails: {cause}"));
             if let Role::Following(following) = &self.role {
-                let cause = cause.to_owned();
                 let why = FollowerRefusal::DiskFailed { cause };
                 let (link, epoch) = (following.link(), following.epoch());
                 refuse(&mut self.local, link, epoch, why);

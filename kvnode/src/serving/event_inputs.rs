@@ -32,7 +32,7 @@ impl Shard {
                 batches,
             },
             LogEvent::Released { log_from } => Input::LogReleased { log_from },
-            LogEvent::Failed { cause } => return self.disk_failed(now, cause),
+            LogEvent::Failed(failure) => return self.disk_failed(now, failure),
         };
         self.replica.handle(now, input);
     }
@@ -43,7 +43,7 @@ impl Shard {
                 self.replica.handle(now, Input::PromisesStored { ticket });
             }
             MetaEvent::ClusterStored { cluster } => tracing::info!("joined cluster {cluster}"),
-            MetaEvent::Failed { cause } => self.disk_failed(now, cause),
+            MetaEvent::Failed(failure) => self.disk_failed(now, failure),
         }
     }
 
@@ -59,7 +59,7 @@ impl Shard {
                     self.end_served_copy(copy);
                 }
             }
-            CheckpointEvent::Failed { cause } => self.disk_failed(now, cause),
+            CheckpointEvent::Failed(failure) => self.disk_failed(now, failure),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use kv_common::id::{Epoch, NodeId};
+use kv_common::message::control::{DiskFailure, DiskTrouble};
 use kv_common::message::hello::Caller;
 use kv_common::time::Now;
 use kvnode_core::input::Input;
@@ -127,7 +128,11 @@ impl Shard {
             CopyEvent::SwitchFailed { why } => {
                 self.fetches.switching = false;
                 self.fetches.current = None;
-                self.disk_failed(now, format!("a copy cannot be made current: {why}"));
+                let failure = DiskFailure {
+                    trouble: DiskTrouble::Failing,
+                    cause: format!("a copy cannot be made current: {why}"),
+                };
+                self.disk_failed(now, failure);
             }
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use kv_common::command::Reply;
 use kv_common::id::{ClusterId, Seq};
-use kv_common::message::control::{HeldRole, NodeReport, NodeToCoordinator};
+use kv_common::message::control::{
+    DiskFailure, DiskTrouble, HeldRole, NodeReport, NodeToCoordinator,
+};
 use kv_common::refusal::Refusal;
 use kv_common::time::{Monotonic, Now};
 use kvnode_core::effect::Effect;
@@ -28,6 +30,7 @@ use super::Serving;
 use super::client_output::{ClientOutput, Exchange};
 use super::copy_serve::ServedCopies;
 use super::digests::DigestWaits;
+use super::disk_watch;
 use super::dumps::Dumps;
 use super::fetches::Fetches;
 use super::follower_links::FollowerLinks;
@@ -99,6 +102,7 @@ impl Storage {
 pub(super) struct Shard {
     pub(super) replica: Replica,
     pub(super) identity: Identity,
+    dir: Arc<DataDir>,
     pub(super) exchanges: Slab<Exchange>,
     pub(super) touched_clients: Vec<Rc<ClientOutput>>,
     pub(super) redis: RedisClients,
@@ -133,6 +137,7 @@ impl Shard {
         let applied = setup.replica.applied().seq;
         Self {
             identity: setup.identity,
+            dir: Arc::clone(&setup.dir),
             exchanges: Slab::new(),
             touched_clients: Vec::new(),
             redis: RedisClients::default(),
@@ -320,12 +325,23 @@ impl Shard {
 
     pub(super) fn check_taken(&mut self, now: Now, taken: Result<(), QueueError>) {
         if let Err(error) = taken {
-            self.disk_failed(now, error.to_string());
+            let failure = DiskFailure {
+                trouble: DiskTrouble::Failing,
+                cause: error.to_string(),
+            };
+            self.disk_failed(now, failure);
         }
     }
 
-    pub(super) fn disk_failed(&mut self, now: Now, cause: String) {
-        self.disk_works = false;
-        self.replica.handle(now, Input::DiskFailed { cause });
+    pub(super) fn disk_failed(&mut self, now: Now, failure: DiskFailure) {
+        if self.disk_works {
+            self.disk_works = false;
+            tracing::error!(
+                "the disk is {}; this node keeps and acknowledges nothing until it works again",
+                failure.trouble
+            );
+            disk_watch::spawn(&self.serving, &self.dir, failure.trouble);
+        }
+        self.replica.handle(now, Input::DiskFailed(failure));
     }
 }

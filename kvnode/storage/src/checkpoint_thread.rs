@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use kv_common::id::{Position, Seq};
 use kv_common::message::client::DumpSummary;
+use kv_common::message::control::DiskFailure;
 use kv_common::message::copy::PrimaryToJoiner;
 use kv_store::StoreError;
 
@@ -61,10 +62,7 @@ pub enum CheckpointEvent {
         message: PrimaryToJoiner,
     },
     /// The disk failed: the checkpoint stays behind, and the log with it.
-    Failed {
-        /// What the system said.
-        cause: String,
-    },
+    Failed(DiskFailure),
 }
 
 enum Request {
@@ -337,9 +335,8 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
 
     fn fail(&mut self, error: &CheckpointError) {
         tracing::error!(%error, "no checkpoint can be taken any more");
-        let cause = error.to_string();
-        self.failed = Some(cause.clone());
-        (self.on_event)(CheckpointEvent::Failed { cause });
+        self.failed = Some(error.to_string());
+        (self.on_event)(CheckpointEvent::Failed(error.failure()));
     }
 
     fn serve_dumps(&mut self) {
@@ -421,3 +418,6 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use kv_store::{DataDirError, DataDirOwner};
 
-use crate::segment::create_zeroed;
+use crate::segment::{SEGMENT_BYTES, create_zeroed};
+use kv_store::file::remove;
 
 const OWNER: DataDirOwner = DataDirOwner {
     program: "kvnode",
@@ -17,6 +18,12 @@ const OWNER: DataDirOwner = DataDirOwner {
 /// sled writes when it opens.
 const RESERVE: &str = "RESERVE";
 const RESERVE_BYTES: u64 = 16 << 20;
+
+/// A file by which it is tried whether the disk takes anything.
+const TRIAL: &str = "TRIAL";
+const TRIAL_BYTES: u64 = 64 << 10;
+/// The reserve, segments of the log, and what the checkpoint grows by meanwhile.
+const SPACE_TO_GO_ON_BYTES: u64 = RESERVE_BYTES + 3 * SEGMENT_BYTES;
 
 /// A data directory that this process alone may use, for as long as this value lives.
 #[derive(Debug)]
@@ -77,6 +84,21 @@ impl DataDir {
         if let Err(error) = create_zeroed(&path, RESERVE_BYTES) {
             tracing::warn!(%error, "no space can be set aside for the time when the disk is full");
         }
+    }
+
+    /// Whether the disk takes what it is given, with space enough to start and to go on for a while:
+    /// writes a small file, makes it durable and removes it.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn try_disk(&self) -> io::Result<()> {
+        let space = rustix::fs::statvfs(self.path())?;
+        if space.f_bavail.saturating_mul(space.f_frsize) < SPACE_TO_GO_ON_BYTES {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        let path = self.path().join(TRIAL);
+        create_zeroed(&path, TRIAL_BYTES)?;
+        remove(&path)
     }
 
     /// Where it is.

@@ -9,6 +9,7 @@
 //! | `checkpoint.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
 //! | `recovery.rs` | checkpoint and log, brought back |
 //! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
+//! | `disk_failure.rs` | what an error says about the disk |
 //! | `dump.rs`, `import.rs` | `db.txt` |
 //! | `rebuild.rs` | the last that is left, made into data again |
 //! | `inspection.rs` | a data directory, looked at from outside |
@@ -29,6 +30,7 @@ mod checkpoint_thread;
 mod copy_source;
 mod copy_target;
 mod data_dir;
+mod disk_failure;
 mod dump;
 mod generation;
 mod import;

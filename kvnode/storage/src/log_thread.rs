@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kv_common::batch::Batch;
 use kv_common::id::{NodeId, Seq};
-use kv_common::message::control::FsyncMode;
+use kv_common::message::control::{DiskFailure, FsyncMode};
 use kvnode_core::input::{LinkId, Ticket};
 
 use crate::log::Log;
@@ -65,10 +65,7 @@ pub enum LogEvent {
         log_from: Seq,
     },
     /// The disk failed, or the log is damaged: nothing more is taken.
-    Failed {
-        /// Why.
-        cause: String,
-    },
+    Failed(DiskFailure),
 }
 
 enum Request {
@@ -321,8 +318,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         self.failed = true;
         self.pulse.fails();
         tracing::error!(%error, "the log takes nothing more");
-        let cause = error.to_string();
-        (self.on_event)(LogEvent::Failed { cause });
+        (self.on_event)(LogEvent::Failed(error.failure()));
     }
 }
 

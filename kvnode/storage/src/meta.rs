@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kv_common::id::{ClusterId, Incarnation, NodeId};
-use kv_common::message::control::FsyncMode;
+use kv_common::message::control::{DiskTrouble, FsyncMode};
 use kv_store::{DurableMap, Store, StoreError, StoreOptions, WriteBatch};
 use kvnode_core::promise::Promises;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub struct MetaOpening {
 }
 
 /// Why the meta records cannot be read or written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum MetaError {
     /// The database is damaged.
     #[error(
@@ -77,12 +77,12 @@ pub enum MetaError {
         path: PathBuf,
     },
     /// The copy beside the database cannot be used.
-    #[error("{} cannot be used: {cause}", path.display())]
+    #[error("{} cannot be used: {source}", path.display())]
     Copy {
         /// The copy.
         path: PathBuf,
         /// What the system said.
-        cause: String,
+        source: io::Error,
     },
 }
 
@@ -120,15 +120,22 @@ impl Meta {
         let options = StoreOptions {
             cache_bytes: CACHE_BYTES,
         };
-        let path = dir.path().join(META_FOLDER);
-        let is_full = |error: &StoreError| matches!(error, StoreError::DiskFull { .. });
-        let store = dir.with_reserve(is_full, || Store::open(&path, options))?;
-        let path = dir.path().join(META_COPY);
+        let is_full = |error: &MetaError| error.failure().trouble == DiskTrouble::Full;
+        dir.with_reserve(is_full, || Self::open_in(dir.path(), &options, new_node))
+    }
+
+    fn open_in(
+        data_dir: &Path,
+        options: &StoreOptions,
+        new_node: NodeId,
+    ) -> Result<(Self, MetaOpening), MetaError> {
+        let store = Store::open(&data_dir.join(META_FOLDER), *options)?;
+        let path = data_dir.join(META_COPY);
         let Found { stored, fault } = read(&store, &path)?;
         if let Some(fault) = fault {
             tracing::warn!(path = %path.display(), "{fault}");
         }
-        let copy = MetaCopy::open(&path).map_err(|error| copy_error(&path, &error))?;
+        let copy = MetaCopy::open(&path).map_err(|source| copy_error(&path, source))?;
         Self::start(Box::new(store), Some(copy), stored, new_node)
     }
 
@@ -198,7 +205,7 @@ impl Meta {
         self.map.apply(batch)?;
         if let Some(copy) = &self.copy {
             copy.store(count, &bytes)
-                .map_err(|error| copy_error(copy.path(), &error))?;
+                .map_err(|source| copy_error(copy.path(), source))?;
         }
         self.stored = stored;
         Ok(())
@@ -225,7 +232,7 @@ pub(crate) enum MetaFault {
 fn read(map: &dyn DurableMap, path: &Path) -> Result<Found, MetaError> {
     let in_database = read_database(map)?;
     let mut fault = None;
-    let in_copy = match meta_copy::look(path).map_err(|error| copy_error(path, &error))? {
+    let in_copy = match meta_copy::look(path).map_err(|source| copy_error(path, source))? {
         FoundCopy::Record { record, .. } => Some(decode(&record)?),
         FoundCopy::Empty => None,
         FoundCopy::Damaged if in_database.is_none() => {
@@ -268,10 +275,10 @@ fn decode(bytes: &[u8]) -> Result<Stored, MetaError> {
     })
 }
 
-fn copy_error(path: &Path, error: &io::Error) -> MetaError {
+fn copy_error(path: &Path, source: io::Error) -> MetaError {
     MetaError::Copy {
         path: path.to_owned(),
-        cause: error.to_string(),
+        source,
     }
 }
 

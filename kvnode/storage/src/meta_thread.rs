@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use kv_common::id::ClusterId;
+use kv_common::message::control::DiskFailure;
 use kvnode_core::input::Ticket;
 use kvnode_core::promise::Promises;
 
@@ -28,10 +29,7 @@ pub enum MetaEvent {
         cluster: ClusterId,
     },
     /// The disk failed: nothing more is stored.
-    Failed {
-        /// What the system said.
-        cause: String,
-    },
+    Failed(DiskFailure),
 }
 
 enum Request {
@@ -115,8 +113,7 @@ fn run(mut meta: Meta, requests: &Receiver<Request>, mut on_event: impl FnMut(Me
             Err(error) => {
                 failed = true;
                 tracing::error!(%error, "no promise can be stored any more");
-                let cause = error.to_string();
-                on_event(MetaEvent::Failed { cause });
+                on_event(MetaEvent::Failed(error.failure()));
             }
         }
     }
@@ -170,7 +167,7 @@ mod tests {
         thread.stop().expect("ends");
         let events: Vec<MetaEvent> = events.into_iter().collect();
         assert!(
-            matches!(events.as_slice(), [MetaEvent::Failed { .. }]),
+            matches!(events.as_slice(), [MetaEvent::Failed(_)]),
             "{events:?}"
         );
     }

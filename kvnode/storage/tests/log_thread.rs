@@ -164,7 +164,7 @@ fn after_a_failure_nothing_is_reported_as_flushed() {
     }
     handle.append(batch(1, 101, 10)).expect("is taken");
     let failed_after = wait_for(&events, |event| match event {
-        LogEvent::Failed { cause } => Some(cause),
+        LogEvent::Failed(failure) => Some(failure.cause),
         LogEvent::Flushed { through } => {
             assert!(through < Seq(100));
             None

@@ -1,7 +1,7 @@
 //! The disk of a simulated node, as its core uses it: orders take a while, and are done in order.
 
 use kv_common::id::{Incarnation, NodeId};
-use kv_common::message::control::FsyncMode;
+use kv_common::message::control::{DiskFailure, DiskTrouble, FsyncMode};
 use kvnode_core::input::{Input, Ticket};
 use kvnode_core::promise::Promises;
 use rand::RngExt;
@@ -82,8 +82,11 @@ impl World {
             && node.process.is_some()
         {
             node.disk.broken = true;
-            let cause = "input/output error".to_owned();
-            self.node_input(id, None, Input::DiskFailed { cause });
+            let failure = DiskFailure {
+                trouble: DiskTrouble::Failing,
+                cause: "input/output error".to_owned(),
+            };
+            self.node_input(id, None, Input::DiskFailed(failure));
         }
     }
 

@@ -9,8 +9,8 @@ use coordinator_core::effect::Effect;
 use coordinator_core::input::{ConnectionId, Input, OrderToken, Ticket};
 use kv_common::id::{Address, ClusterId, Epoch, Incarnation, NodeId, Position, Seq, ShardId};
 use kv_common::message::control::{
-    CoordinatorToNode, DiskHealth, FsyncMode, HeldRole, NodeReport, NodeToCoordinator, Positions,
-    Proposal, Registration, SealAnswer, Standing,
+    CoordinatorToNode, DiskFailure, DiskHealth, DiskTrouble, FsyncMode, HeldRole, NodeReport,
+    NodeToCoordinator, Positions, Proposal, Registration, SealAnswer, Standing,
 };
 use kv_common::message::registry::Order;
 use kv_common::time::{Monotonic, Now, UnixMs};
@@ -312,9 +312,10 @@ impl Cluster {
             last_epoch: Epoch(played.end.0),
             keys: 0,
             disk: if played.disk_broken {
-                DiskHealth::Failed {
+                DiskHealth::Failed(Box::new(DiskFailure {
+                    trouble: DiskTrouble::Full,
                     cause: "no space left".to_owned(),
-                }
+                }))
             } else {
                 DiskHealth::Works
             },

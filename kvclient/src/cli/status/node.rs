@@ -143,7 +143,8 @@ impl NodeLine {
                 .with("held", positions.held.0)
                 .with("committed", positions.committed.0)
                 .with("applied", positions.applied.0)
-                .with("keys", report.keys);
+                .with("keys", report.keys)
+                .with("disk", disk_word(&report.disk));
             if let Some(copy) = &report.copy {
                 let left_ms = time_left(copy).map(duration::millis);
                 let copy = Object::new()
@@ -212,7 +213,9 @@ fn state_text(node: &NodeStatus) -> String {
         };
     }
     match node.report.as_ref().map(|report| &report.disk) {
-        Some(DiskHealth::Failed { cause }) => return format!("disk fails: {cause}"),
+        Some(DiskHealth::Failed(failure)) => {
+            return format!("disk {}: {}", failure.trouble, failure.cause);
+        }
         Some(DiskHealth::Slow { pending_ms }) => {
             return format!("disk slow: a flush takes {pending_ms} ms");
         }
@@ -223,6 +226,14 @@ fn state_text(node: &NodeStatus) -> String {
             format!("silent for {}", duration::text(silence))
         }
         _ => "up".to_owned(),
+    }
+}
+
+fn disk_word(disk: &DiskHealth) -> String {
+    match disk {
+        DiskHealth::Works => "works".to_owned(),
+        DiskHealth::Slow { .. } => "slow".to_owned(),
+        DiskHealth::Failed(failure) => failure.trouble.to_string(),
     }
 }
 

@@ -105,8 +105,8 @@ fn following_of<'role>(
 /// Whether something of `epoch` may be taken from `seat` at all.
 fn check_epoch(local: &Local, seat: PrimarySeat, epoch: Epoch) -> Result<(), FollowerRefusal> {
     let promises = &local.promises;
-    if let Some(cause) = &local.disk_failure {
-        let cause = cause.clone();
+    if let Some(failure) = &local.disk_failure {
+        let cause = failure.cause.clone();
         return Err(FollowerRefusal::DiskFailed { cause });
     }
     if epoch < promises.view_epoch() {

@@ -29,9 +29,7 @@ impl Replica {
             keys: local.state.keys(),
             disk: match &local.disk_failure {
                 None => DiskHealth::Works,
-                Some(cause) => DiskHealth::Failed {
-                    cause: cause.clone(),
-                },
+                Some(failure) => DiskHealth::Failed(Box::new(failure.clone())),
             },
             serving_age_ms: 0,
             hears: self.hears(now.monotonic),

@@ -100,10 +100,7 @@ impl Node {
     pub(crate) fn wait_for<T>(&self, mut choose: impl FnMut(CheckpointEvent) -> Option<T>) -> T {
         loop {
             let event = self.events.recv_timeout(super::DEADLINE).expect("an event");
-            assert!(
-                !matches!(event, CheckpointEvent::Failed { .. }),
-                "{event:?}"
-            );
+            assert!(!matches!(event, CheckpointEvent::Failed(_)), "{event:?}");
             if let Some(chosen) = choose(event) {
                 return chosen;
             }
@@ -141,7 +138,7 @@ impl Node {
             !self
                 .log_events
                 .iter()
-                .any(|event| matches!(event, LogEvent::Failed { .. }))
+                .any(|event| matches!(event, LogEvent::Failed(_)))
         );
         self.model
     }

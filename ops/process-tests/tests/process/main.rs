@@ -12,6 +12,7 @@ mod chaos;
 mod commands;
 mod crashes;
 mod data;
+mod disk_trouble;
 mod menu;
 mod redis_clients;
 mod redis_difference;
