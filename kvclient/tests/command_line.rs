@@ -59,6 +59,30 @@ fn done(cluster: &FakeCluster, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_file_that_is_too_long_for_a_value_is_refused_with_its_length() {
+    let cluster = FakeCluster::start();
+    let file = tempfile::tempfile().expect("a file");
+    file.set_len(1 << 30).expect("is sparse");
+    let put = program(&["put", "k", "-"])
+        .env("KV_COORDINATOR", &cluster.coordinator.0)
+        .stdin(file)
+        .output()
+        .expect("it runs");
+    assert_eq!(code(&put), 77);
+    let said = complaint(&put);
+    assert!(said.contains("input has 1073741824"), "{said}");
+    let endless = program(&["put", "k", "-"])
+        .env("KV_COORDINATOR", &cluster.coordinator.0)
+        .stdin(std::fs::File::open("/dev/zero").expect("opens"))
+        .output()
+        .expect("it runs");
+    assert_eq!(code(&endless), 77);
+    let said = complaint(&endless);
+    assert!(said.contains("input has more"), "{said}");
+    assert_eq!(done(&cluster, &["count"]), "0\n");
+}
+
+#[test]
 fn values_come_back_as_they_went_in() {
     let cluster = FakeCluster::start();
     assert_eq!(done(&cluster, &["put", "k", "two words"]), "done\n");

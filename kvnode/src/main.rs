@@ -9,6 +9,7 @@
 //! | `pulse` | what these two tell each other without waiting |
 //! | `data_threads`, `copy_fetch` | the storage threads, and how a copy replaces what they work on |
 //! | `tool` | what is done with a data directory instead of running on it |
+//! | `node_error` | why it does not start, or ends by itself |
 //! | `events` | what other threads tell the serving thread |
 
 mod cli;
@@ -16,6 +17,7 @@ mod coordinator_link;
 mod copy_fetch;
 mod data_threads;
 mod events;
+mod node_error;
 mod pulse;
 mod serving;
 mod start;

@@ -18,11 +18,10 @@ use kv_net::{ListenError, listen};
 use kvnode_core::input::{Identity, Start};
 use kvnode_core::replica::Replica;
 use kvnode_storage::{
-    DataDir, DataDirError, DataSet, DataSetError, Meta, MetaError, MetaOpening, MetaRecord,
-    MetaThread, StorageOptions, open_data_set,
+    DataDir, DataSet, Meta, MetaOpening, MetaRecord, MetaThread, StorageOptions, open_data_set,
 };
 use rand::TryRng;
-use rand::rngs::{SysError, SysRng};
+use rand::rngs::SysRng;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,61 +32,12 @@ use crate::cli::Arguments;
 use crate::coordinator_link::{CoordinatorLink, LinkOptions, standing};
 use crate::data_threads::DataThreads;
 use crate::events::{Event, Events, Mailbox, mailbox};
+use crate::node_error::NodeError;
 use crate::pulse::Pulse;
 use crate::serving::{Ended, Listeners, Remains, Serving, Setup};
 
 /// Messages to the coordinator that wait for its link. The core has a few under way.
 const OUTGOING_MESSAGES: usize = 64;
-
-/// Why a node ended other than by being asked to.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NodeError {
-    /// It cannot listen.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// Nobody could reach it.
-    #[error(
-        "--{listen} {address} is no address that others can reach; say with --{advertise} which one is"
-    )]
-    NoAdvertisedAddress {
-        /// The flag that says where it listens.
-        listen: &'static str,
-        /// The flag that would say where it is reached.
-        advertise: &'static str,
-        /// Where it listens.
-        address: SocketAddr,
-    },
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// Nor its meta records.
-    #[error(transparent)]
-    Meta(#[from] MetaError),
-    /// Nor its data.
-    #[error(transparent)]
-    DataSet(#[from] DataSetError),
-    /// The system gives no randomness.
-    #[error("the system gives no random numbers: {0}")]
-    Random(#[from] SysError),
-    /// The system gives no thread, signal or socket.
-    #[error("the system refused: {0}")]
-    System(#[from] io::Error),
-    /// The disk works again, and the system does not start the program anew.
-    #[error("the program cannot start anew: {0}")]
-    StartAnew(io::Error),
-    /// The coordinator will never take this node.
-    #[error("{why}")]
-    Hopeless {
-        /// Why.
-        why: String,
-    },
-    /// It was asked to stop, and not everything was written down.
-    #[error("the stop was not clean: {why}")]
-    UncleanStop {
-        /// Why.
-        why: String,
-    },
-}
 
 /// What the start found on the disk.
 struct Opened {
@@ -105,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
         .enable_all()
         .build()?;
     raise_open_files();
+    check_db_txt_folder(arguments)?;
     // A port that is taken is said at once, and not after the data was read. Nobody connects to a
     // node that is not ready yet: the port is given back in between.
     let probe = runtime.block_on(open_doors(arguments))?;
@@ -114,6 +65,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     let stop = runtime.block_on(async { StopSignals::listen() })?;
     let opened = open(arguments)?;
     serve(&runtime, arguments, opened, stop)
+}
+
+/// The data directory will be made, a folder elsewhere not: its name may well be a slip.
+fn check_db_txt_folder(arguments: &Arguments) -> Result<(), NodeError> {
+    let Some(path) = &arguments.db_txt else {
+        return Ok(());
+    };
+    let folder = path.parent().unwrap_or(path);
+    let here = folder.as_os_str().is_empty();
+    if here || folder == arguments.data_dir || folder.is_dir() {
+        return Ok(());
+    }
+    let path = path.clone();
+    Err(NodeError::NoDbTxtFolder { path })
 }
 
 /// The signals that ask a daemon to stop.

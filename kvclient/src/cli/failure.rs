@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use kv_common::limits::VALUE_MAX_BYTES;
 use kv_common::refusal::Refusal;
 use kvclient::ClientError;
 
@@ -30,6 +31,15 @@ pub(crate) enum Failure {
     Stream {
         which: &'static str,
         cause: io::Error,
+    },
+    /// Standard input is no value.
+    #[error(
+        "a value has at most {VALUE_MAX_BYTES} bytes; standard input has {}",
+        bytes.map_or("more".to_owned(), |bytes| bytes.to_string())
+    )]
+    InputTooLong {
+        /// Its length, where that can be known without reading it.
+        bytes: Option<u64>,
     },
     /// The library says why.
     #[error("{0}{advice}", advice = advice(.0))]
@@ -79,6 +89,7 @@ impl Failure {
                 ClientError::Refused(_) => 77,
                 ClientError::Unexpected { .. } | ClientError::Closed => 70,
             },
+            Self::InputTooLong { .. } => 77,
             // As a shell counts a program that SIGINT ended.
             Self::Interrupted => 130,
             Self::Stream { .. } | Self::Internal { .. } => 70,

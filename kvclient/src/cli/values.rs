@@ -1,12 +1,13 @@
 //! get, put, incr.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::AsFd;
 
 use bytes::Bytes;
 use kv_common::command::{Expiry, PutCondition};
 use kv_common::limits::VALUE_MAX_BYTES;
-use kv_common::refusal::Refusal;
-use kvclient::{ClientError, PutOptions};
+use kvclient::PutOptions;
 
 use super::arguments::{GetArguments, PutArguments};
 use super::failure::{Failure, Verdict};
@@ -76,16 +77,26 @@ pub(crate) async fn incr(context: &mut Context, key: Bytes, by: i64) -> Result<V
 
 /// All of standard input, or a refusal as soon as it is too long.
 fn read_value() -> Result<Bytes, Failure> {
+    let max = VALUE_MAX_BYTES as u64;
+    let bytes = bytes_left_in_file().map_err(Failure::of_input)?;
+    if bytes.is_some_and(|bytes| bytes > max) {
+        return Err(Failure::InputTooLong { bytes });
+    }
     let mut value = Vec::new();
-    let mut input = std::io::stdin().lock().take(VALUE_MAX_BYTES as u64 + 1);
+    let mut input = std::io::stdin().lock().take(max + 1);
     input.read_to_end(&mut value).map_err(Failure::of_input)?;
     if value.len() > VALUE_MAX_BYTES {
-        return Err(Failure::Client(ClientError::Refused(
-            Refusal::ValueTooLong {
-                bytes: value.len() as u64,
-                max: VALUE_MAX_BYTES as u64,
-            },
-        )));
+        return Err(Failure::InputTooLong { bytes: None });
     }
     Ok(Bytes::from(value))
+}
+
+/// What is left to read of standard input, if it is a file.
+fn bytes_left_in_file() -> std::io::Result<Option<u64>> {
+    let mut file = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(metadata.len().saturating_sub(file.stream_position()?)))
 }

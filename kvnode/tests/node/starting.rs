@@ -47,6 +47,20 @@ async fn a_taken_port_is_named_before_anything_is_touched() {
 }
 
 #[tokio::test]
+async fn a_db_txt_that_could_not_be_written_is_refused_before_anything_is_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data_dir = folder.path().join("node");
+    let db_txt = folder.path().join("exprots/db.txt");
+    let db_txt = db_txt.to_str().expect("text");
+    let said = complaint(Node::start(&data_dir, &nowhere(), &["--db-txt", db_txt])).await;
+    assert!(
+        said.contains(db_txt) && said.contains("is not there"),
+        "{said}"
+    );
+    assert!(!data_dir.exists());
+}
+
+#[tokio::test]
 async fn a_data_directory_in_use_is_named() {
     let mut single = Single::start(&[]).await;
     single.client.put("k", b"v").await;
