@@ -10,6 +10,7 @@ use coordinator_core::coordinator::Settings;
 use jiff::SignedDuration;
 use kv_common::id::{Address, ClusterId};
 use kv_daemon::VERSION;
+use kv_daemon::config_file::Looks;
 use kv_daemon::logging::LogFormat;
 use tracing::level_filters::LevelFilter;
 
@@ -81,6 +82,9 @@ pub(crate) struct Arguments {
     /// What is logged: off, error, warn, info, debug or trace
     #[arg(long, env = "KV_COORDINATOR_LOG_LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
+
+    #[command(flatten)]
+    pub(crate) looks: Looks,
 }
 
 /// Every write waits for each of them.
@@ -149,7 +153,7 @@ mod tests {
 
     fn read(words: &[&str]) -> Result<Arguments, clap::Error> {
         let words = [&["coordinator", "--data-dir", "d"], words].concat();
-        config_file::read(words.into_iter().map(OsString::from))
+        config_file::read(words.into_iter().map(OsString::from)).map(|read| read.arguments)
     }
 
     fn settings(words: &[&str]) -> Option<Settings> {

@@ -22,18 +22,22 @@ mod stored;
 
 use std::process::ExitCode;
 
+use kv_daemon::config_file::Configuration;
 use kv_daemon::{config_file, logging};
 
 use crate::cli::Arguments;
 
 fn main() -> ExitCode {
-    let arguments: Arguments = match config_file::read(std::env::args_os()) {
-        Ok(arguments) => arguments,
-        Err(error) => error.exit(),
-    };
+    let Configuration::<Arguments> {
+        arguments,
+        in_force,
+    } = config_file::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let Some(settings) = arguments.settings() else {
         arguments.more_to_hold_than_copies().exit()
     };
+    if let Some(code) = arguments.looks.carry_out(&in_force) {
+        return code;
+    }
     logging::start(arguments.log_format, arguments.log_level);
     match start::run(&arguments, settings) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,5 @@
 //! What an operator says: flags over variables over the configuration file.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,8 +9,9 @@ use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
 use kv_common::id::{Address, AddressError};
 use kv_common::message::control::FsyncMode;
+use kv_daemon::VERSION;
+use kv_daemon::config_file::Looks;
 use kv_daemon::logging::LogFormat;
-use kv_daemon::{VERSION, config_file};
 use tracing::level_filters::LevelFilter;
 
 use crate::tool;
@@ -80,6 +80,9 @@ pub(crate) struct Arguments {
     /// What is logged: off, error, warn, info, debug or trace
     #[arg(long, env = "KVNODE_LOG_LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
+
+    #[command(flatten)]
+    pub(crate) looks: Looks,
 }
 
 /// The longest name that a table still has room for, in characters.
@@ -155,21 +158,6 @@ impl FromStr for DumpInterval {
 }
 
 impl Arguments {
-    /// Reads the command line, the environment, and the configuration file that these name.
-    ///
-    /// # Errors
-    /// When something is missing or makes no sense, and when help or the version was asked for.
-    pub(crate) fn read() -> Result<Self, clap::Error> {
-        Self::read_from(std::env::args_os())
-    }
-
-    fn read_from<I>(words: I) -> Result<Self, clap::Error>
-    where
-        I: IntoIterator<Item = OsString>,
-    {
-        config_file::read(words)
-    }
-
     /// Where `db.txt` is.
     pub(crate) fn db_txt(&self) -> PathBuf {
         self.db_txt
@@ -182,6 +170,7 @@ impl Arguments {
 mod tests {
     use super::{Arguments, DumpInterval};
     use clap::CommandFactory;
+    use kv_daemon::config_file;
     use std::ffi::OsString;
     use std::fs;
     use std::path::Path;
@@ -189,7 +178,7 @@ mod tests {
 
     fn read(words: &[&str]) -> Result<Arguments, clap::Error> {
         let words = [&["kvnode"], words].concat();
-        Arguments::read_from(words.into_iter().map(OsString::from))
+        config_file::read(words.into_iter().map(OsString::from)).map(|read| read.arguments)
     }
 
     fn read_with_file(content: &str, more: &[&str]) -> Result<Arguments, clap::Error> {
@@ -221,26 +210,6 @@ mod tests {
         let read = read_with_file(file, &["--listen", "127.0.0.1:2"]).expect("reads");
         assert_eq!(read.listen.to_string(), "127.0.0.1:2");
         assert_eq!(read.coordinator.len(), 2);
-    }
-
-    #[test]
-    fn nonsense_in_the_file_is_a_usage_error() {
-        for content in [
-            "colour = 'blue'\n",
-            "help = 'me'\n",
-            "config = 'another.toml'\n",
-            "listen = 7\n",
-            "name = true\n",
-            "listen = 'nowhere'\n",
-            "listen = [\n",
-            "[listen]\nport = 1\n",
-        ] {
-            let more = ["--coordinator", "a:1", "--data-dir", "d"];
-            let error = read_with_file(content, &more).expect_err(content);
-            assert_eq!(error.exit_code(), 2, "{content}");
-        }
-        let missing = read(&["--config", "/nowhere/kvnode.toml"]).expect_err("no file");
-        assert!(missing.to_string().contains("/nowhere/kvnode.toml"));
     }
 
     #[test]

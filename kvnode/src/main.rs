@@ -25,7 +25,8 @@ mod tool;
 
 use std::process::ExitCode;
 
-use kv_daemon::logging;
+use kv_daemon::config_file::Configuration;
+use kv_daemon::{config_file, logging};
 
 use crate::cli::Arguments;
 
@@ -33,10 +34,13 @@ fn main() -> ExitCode {
     if let Some(tool) = tool::asked_for() {
         return tool.run();
     }
-    let arguments = match Arguments::read() {
-        Ok(arguments) => arguments,
-        Err(error) => error.exit(),
-    };
+    let Configuration::<Arguments> {
+        arguments,
+        in_force,
+    } = config_file::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Some(code) = arguments.looks.carry_out(&in_force) {
+        return code;
+    }
     logging::start(arguments.log_format, arguments.log_level);
     match start::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

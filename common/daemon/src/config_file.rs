@@ -1,90 +1,157 @@
-//! The configuration file: the settings of the command line under the same names. Its values become
-//! the command line's defaults, so they are checked in the same way and everything else wins over
-//! them.
+//! What an operator says: flags over variables over the configuration file, which holds the settings of
+//! the command line under the same names. What the file says becomes words of the command line, so it is
+//! checked in the same way, and each value knows where it came from. Nothing here writes a file.
+
+mod file;
+mod origin;
 
 use std::ffi::OsString;
-use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use clap::builder::OsStr;
-use clap::error::ErrorKind;
-use clap::{Command, CommandFactory, FromArgMatches};
-use toml::{Table, Value};
+use clap::error::{ContextKind, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 
-/// The one setting that makes no sense in a file.
-const THE_FILE_ITSELF: &str = "config";
+use self::file::{File, Setting};
+pub use self::origin::{InForce, Origin};
+
+/// What is said about a start, and not in a file.
+pub(crate) const NOT_IN_A_FILE: [&str; 5] =
+    ["config", "check-config", "print-config", "help", "version"];
+const CONFIG: &str = "config";
+
+/// Looks at the configuration instead of starting.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Looks {
+    /// Say whether the configuration is sound, and exit
+    #[arg(long)]
+    pub check_config: bool,
+
+    /// Print the configuration in force and where each value comes from, and exit
+    #[arg(long, conflicts_with = "check_config")]
+    pub print_config: bool,
+}
+
+impl Looks {
+    /// Says what was asked for, on standard output, once everything is known to be sound. None: nothing
+    /// was asked for, and the program is to start.
+    #[must_use]
+    pub fn carry_out(self, in_force: &InForce) -> Option<ExitCode> {
+        let text = match (self.check_config, self.print_config) {
+            (true, _) => "the configuration is sound\n".to_owned(),
+            (false, true) => in_force.to_string(),
+            (false, false) => return None,
+        };
+        let written = io::stdout().write_all(text.as_bytes());
+        Some(written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
+    }
+}
+
+/// The arguments, and where each comes from.
+#[derive(Clone, Debug)]
+pub struct Configuration<A> {
+    /// The arguments.
+    pub arguments: A,
+    /// Every setting that a file can hold, in the order of the help.
+    pub in_force: InForce,
+}
 
 /// Reads `words`, the environment, and the file that `--config` names in either of them.
 ///
 /// # Errors
 /// When something is missing or makes no sense, and when help or the version was asked for.
-pub fn read<A, I>(words: I) -> Result<A, clap::Error>
+pub fn read<A, I>(words: I) -> Result<Configuration<A>, clap::Error>
 where
     A: CommandFactory + FromArgMatches,
     I: IntoIterator<Item = OsString>,
 {
     let words: Vec<OsString> = words.into_iter().collect();
-    let first_look = A::command()
+    // What is wrong in the words is said by the second reading.
+    let said = A::command()
         .ignore_errors(true)
-        .try_get_matches_from(&words);
-    let file = first_look
-        .ok()
-        .and_then(|matches| matches.get_one::<PathBuf>(THE_FILE_ITSELF).cloned());
-    let command = match file {
-        Some(path) => as_defaults(A::command(), &path)?,
-        None => A::command(),
+        .try_get_matches_from(&words)
+        .ok();
+    let path = said
+        .as_ref()
+        .and_then(|said| said.get_one::<PathBuf>(CONFIG).cloned());
+    let (Some(said), Some(path)) = (said, path) else {
+        return matched::<A>(words, None);
     };
-    A::from_arg_matches(&command.try_get_matches_from(words)?)
+    let mut file = open::<A>(&path)?;
+    file.settings.retain(|setting| !is_said(&said, setting));
+    let more: Vec<OsString> = file.settings.iter().flat_map(Setting::as_flags).collect();
+    matched::<A>(words.into_iter().chain(more).collect(), Some(&file))
+        .map_err(|error| with_line::<A>(error, &file))
 }
 
-/// `command` with the values of the file at `path` as its defaults.
-///
-/// # Errors
-/// When the file cannot be read, or names a setting that does not exist.
-fn as_defaults(mut command: Command, path: &Path) -> Result<Command, clap::Error> {
-    let file = path.display();
-    let text = fs::read_to_string(path)
-        .map_err(|cause| usage(&mut command, &format!("{file} cannot be read: {cause}")))?;
-    let table: Table = text
-        .parse()
-        .map_err(|cause| usage(&mut command, &format!("{file} is no TOML: {cause}")))?;
-    for (name, value) in table {
-        let id = name.replace('-', "_");
-        let known = command
-            .get_arguments()
-            .any(|argument| argument.get_long() == Some(&name) && argument.get_id() == &id);
-        if !known || name == THE_FILE_ITSELF {
-            let what = format!("{file} sets '{name}', which is no setting of this program");
-            return Err(usage(&mut command, &what));
-        }
-        let Some(values) = words(&value) else {
-            let what =
-                format!("{file}: '{name}' wants a number, a text in quotes, or a list of these");
-            return Err(usage(&mut command, &what));
-        };
-        command = command.mut_arg(&id, |argument| {
-            argument.required(false).default_values(values)
-        });
-    }
-    Ok(command)
+/// `file` holds only what stands among the words because of it.
+fn matched<A>(words: Vec<OsString>, file: Option<&File>) -> Result<Configuration<A>, clap::Error>
+where
+    A: CommandFactory + FromArgMatches,
+{
+    let mut command = A::command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    let arguments = A::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok(Configuration {
+        arguments,
+        in_force: InForce::of(&command, &matches, file),
+    })
 }
 
-fn usage(command: &mut Command, what: &str) -> clap::Error {
-    command.error(ErrorKind::ValueValidation, what)
+/// Whether a flag or a variable says it already.
+fn is_said(said: &ArgMatches, setting: &Setting) -> bool {
+    matches!(
+        said.value_source(&setting.id()),
+        Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+    )
 }
 
-fn words(value: &Value) -> Option<Vec<OsStr>> {
-    match value {
-        Value::String(text) => Some(vec![OsStr::from(text.clone())]),
-        Value::Array(values) if !values.is_empty() => values
-            .iter()
-            .map(|value| value.as_str().map(|text| OsStr::from(text.to_owned())))
-            .collect(),
-        Value::Integer(number) => Some(vec![OsStr::from(number.to_string())]),
-        Value::Float(_)
-        | Value::Boolean(_)
-        | Value::Datetime(_)
-        | Value::Array(_)
-        | Value::Table(_) => None,
-    }
+fn open<A: CommandFactory>(path: &Path) -> Result<File, clap::Error> {
+    let mut command = A::command();
+    let names: Vec<&str> = settable(&command).collect();
+    File::open(path, &names)
+        .map_err(|error| command.error(ErrorKind::ValueValidation, error.to_string()))
 }
+
+/// The names of the settings that a file can hold.
+fn settable(command: &Command) -> impl Iterator<Item = &str> {
+    command
+        .get_arguments()
+        .filter_map(clap::Arg::get_long)
+        .filter(|name| !NOT_IN_A_FILE.contains(name))
+}
+
+/// Says in which line of the file the value stands that `error` is about.
+fn with_line<A: CommandFactory>(error: clap::Error, file: &File) -> clap::Error {
+    let about = |kind| error.get(kind).map(ToString::to_string);
+    let flag = about(ContextKind::InvalidArg).unwrap_or_default();
+    let flag = flag.split([' ', '=']).next().unwrap_or_default();
+    let value = about(ContextKind::InvalidValue);
+    let at_fault = file.settings.iter().find(|setting| {
+        flag.strip_prefix("--") == Some(&setting.name)
+            && value
+                .as_ref()
+                .is_none_or(|value| setting.words.contains(value))
+    });
+    let Some(setting) = at_fault else {
+        return error;
+    };
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let what = text
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or(text);
+    let place = format!(
+        "{}, line {}: {}",
+        file.path.display(),
+        setting.line,
+        what.trim_end()
+    );
+    A::command().error(error.kind(), place)
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod backups;
 mod bad_input;
 mod chaos;
 mod commands;
+mod configuration;
 mod crashes;
 mod data;
 mod disk_trouble;
