@@ -11,11 +11,17 @@ use kv_common::message::control::{CoordinatorToNode, NodeToCoordinator};
 use kv_common::message::registry::Order;
 use kv_common::view::ClusterMap;
 
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
 use crate::world::{Clock, MS, Options, Party, TrueNs, World};
 
 const CLUSTER: ClusterId = ClusterId(1);
 /// How often an operator looks whether the nodes that are needed are there.
 const ADOPTION_PAUSE: TrueNs = 100 * MS;
+
+/// The coordinator dies while it pushes one of so many views.
+const DEATHS_WHILE_PUSHING: u32 = 50;
 
 /// The coordinator: what it stored for good, its process while it runs.
 pub(crate) struct SimulatedCoordinator {
@@ -65,6 +71,9 @@ impl SimulatedCoordinator {
 
 impl World {
     pub(crate) fn start_coordinator(&mut self) {
+        if self.coordinator.is_up() {
+            return;
+        }
         let now = self.coordinator.clock.read(self.now);
         let state = self.coordinator.stored.clone();
         self.coordinator.run += 1;
@@ -221,18 +230,7 @@ impl World {
                 connection,
                 message,
             } => self.tell_node(connection.0, message),
-            Effect::PushMap(map) => {
-                let connections: Vec<u64> = self
-                    .coordinator
-                    .process
-                    .iter()
-                    .flat_map(|process| process.connections.keys().copied())
-                    .collect();
-                for connection in connections {
-                    self.tell_node(connection, CoordinatorToNode::Map(map.clone()));
-                }
-                self.coordinator.map = Some(map);
-            }
+            Effect::PushMap(map) => self.push(map),
             Effect::Disconnect { connection } => {
                 let node = self
                     .coordinator
@@ -248,6 +246,41 @@ impl World {
             }
             Effect::Log { line } => self.trace("coordinator", || line),
         }
+    }
+
+    fn push(&mut self, map: ClusterMap) {
+        let mut connections: Vec<u64> = self
+            .coordinator
+            .process
+            .iter()
+            .flat_map(|process| process.connections.keys().copied())
+            .collect();
+        let known = self.coordinator.map.replace(map.clone());
+        let newer = known.is_none_or(|known| known.view != map.view);
+        if newer && self.faults_go_on && self.random.random_ratio(1, DEATHS_WHILE_PUSHING) {
+            connections.shuffle(&mut self.random);
+            return self.die_while_pushing(connections.first().copied(), map);
+        }
+        for connection in connections {
+            self.tell_node(connection, CoordinatorToNode::Map(map.clone()));
+        }
+    }
+
+    /// One node hears of the view, and then the coordinator is gone, perhaps with its disk.
+    fn die_while_pushing(&mut self, connection: Option<u64>, map: ClusterMap) {
+        let node = connection.and_then(|connection| {
+            let process = self.coordinator.process.as_ref()?;
+            Some((connection, *process.connections.get(&connection)?))
+        });
+        if let Some((connection, node)) = node {
+            self.hear_coordinator(node, connection, CoordinatorToNode::Map(map));
+        }
+        self.crash_coordinator();
+        if self.random.random_ratio(1, 2) && self.may_lose_coordinator() {
+            self.lose_coordinator_disk();
+        }
+        let later = self.random.random_range(10 * MS..1500 * MS);
+        self.after(later, Self::start_coordinator);
     }
 
     fn coordinator_stored(&mut self, run: u64) {
