@@ -8,7 +8,9 @@ use kv_common::refusal::Refusal;
 use kvnode_core::input::{ClientToken, Input};
 use rand::RngExt;
 
+use crate::fault_kinds::FaultKind;
 use crate::history::{Operation, Record};
+use crate::trace::Event;
 use crate::world::{MS, Party, TrueNs, WALL_CLOCK_OFF_NS, World};
 
 const KEYS: u8 = 6;
@@ -72,10 +74,6 @@ impl Client {
             records: Vec::new(),
             answered: 0,
         }
-    }
-
-    fn name(&self) -> String {
-        format!("client {}", self.number)
     }
 
     fn command(&self, what: &What) -> (Command, Option<SessionStamp>) {
@@ -207,7 +205,7 @@ impl World {
         let what = asking.what.clone();
         let (command, stamp) = client.command(&what);
         let copied = stamp.is_some() && self.random.random_ratio(1, 20);
-        if copied && self.faults_go_on {
+        if copied && self.may_happen(FaultKind::Delays) {
             // As when an attempt was held up on a connection that the client has given up.
             if let Some(asking) = &mut self.clients[number].asking {
                 asking.unsure = true;
@@ -331,8 +329,10 @@ impl World {
             }
             Err(refusal) => {
                 let unsure = asking.unsure || matches!(refusal, Refusal::UnknownSession { .. });
-                let name = client.name();
-                self.trace(&name, || format!("is refused: {refusal}"));
+                self.trace.note(now, || Event::ClientRefused {
+                    client: number,
+                    refusal,
+                });
                 self.client_gives_up(number, unsure);
             }
         }

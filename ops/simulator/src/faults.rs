@@ -3,6 +3,8 @@
 use kv_common::id::NodeId;
 use rand::RngExt;
 
+use crate::fault_kinds::{FaultKind, FaultKinds};
+use crate::trace::Event;
 use crate::world::{MS, Party, World};
 
 /// What goes wrong next.
@@ -37,11 +39,14 @@ pub(crate) enum Fault {
 impl Fault {
     /// Lets one fault happen and plans the next.
     pub(crate) fn next(world: &mut World) {
-        if !world.faults_go_on {
+        if !world.faults_go_on || world.options.faults == FaultKinds::NONE {
             return;
         }
-        let fault = Self::draw(world);
-        world.trace("fault", || format!("{fault:?}"));
+        let mut fault = Self::draw(world);
+        while !world.options.faults.contains(fault.kind()) {
+            fault = Self::draw(world);
+        }
+        world.trace.note(world.now, || Event::Fault(fault));
         fault.happen(world);
         let pause = world.random.random_range(20 * MS..700 * MS);
         world.after(pause, Self::next);
@@ -75,6 +80,25 @@ impl Fault {
             27 => Self::WallClockSet(node),
             28 => Self::LoseCoordinator,
             _ => Self::Switchover,
+        }
+    }
+
+    fn kind(self) -> FaultKind {
+        match self {
+            Self::CrashNode(_) | Self::CrashPrimary | Self::CrashAll => FaultKind::Crashes,
+            Self::CrashCoordinator | Self::LoseCoordinator => FaultKind::Coordinator,
+            Self::Pause(_) => FaultKind::Pauses,
+            Self::CutOneWay(..)
+            | Self::CutBothWays(..)
+            | Self::IsolatePrimary
+            | Self::DisconnectPrimary
+            | Self::DisconnectPrimaryRestartOthers
+            | Self::DropLink(..) => FaultKind::Cuts,
+            Self::ReleaseLog(_) => FaultKind::LogHeads,
+            Self::DiskStalls(_) | Self::DiskFails(_) => FaultKind::Disks,
+            Self::PowerCut(_) => FaultKind::Power,
+            Self::WallClockSet(_) => FaultKind::Clocks,
+            Self::Switchover => FaultKind::Switchovers,
         }
     }
 

@@ -15,6 +15,7 @@ use kv_common::message::control::{FsyncMode, HeldRole};
 use kv_common::view::View;
 use kvnode_core::input::ClientToken;
 
+use crate::trace::Event;
 use crate::world::World;
 
 /// What the invariants remember of a run.
@@ -102,7 +103,8 @@ impl World {
 
     fn note(&mut self, checked: Result<(), Violation>) {
         if let Err(violation) = checked {
-            self.trace("invariant", || violation.to_string());
+            self.trace
+                .note(self.now, || Event::Violated(violation.clone()));
             self.violation.get_or_insert(violation);
         }
     }

@@ -14,6 +14,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::disk::{Disk, LogOrder};
+use crate::trace::Event;
 use crate::world::{Clock, MS, TrueNs, World};
 
 pub(crate) const HASH_SEED: u64 = 7;
@@ -87,9 +88,8 @@ impl World {
             disk_free_at: 0,
             meta_free_at: 0,
         });
-        self.trace(&format!("node {}", id.0), || {
-            format!("run {incarnation} begins")
-        });
+        let run = incarnation;
+        self.trace.note(now, || Event::RunBegins { node: id, run });
         self.keep_registered(id, incarnation);
         self.send_heartbeats(id, incarnation);
     }
@@ -104,7 +104,7 @@ impl World {
             return;
         };
         node.disk.crash(now, arrived, fsync);
-        self.trace(&format!("node {}", id.0), || "crashes".to_owned());
+        self.trace.note(now, || Event::NodeCrashes { node: id });
         if let Some(connection) = process.connection {
             self.connection_broke(id, connection);
         }
@@ -251,7 +251,9 @@ impl World {
                 let run = self.incarnation_of(id);
                 self.after(20 * MS, move |world| world.copy(id, run, from));
             }
-            Effect::RoleChanged { role } => self.trace(&format!("node {}", id.0), || role),
+            Effect::RoleChanged { role } => self
+                .trace
+                .note(self.now, || Event::RoleChanges { node: id, role }),
         }
     }
 
@@ -278,18 +280,22 @@ impl World {
     }
 
     /// Traces how each node stands at the end of a run.
-    pub(crate) fn trace_ends(&self) {
-        for (id, node) in &self.nodes {
-            let who = format!("node {}", id.0);
-            match &node.process {
+    pub(crate) fn trace_ends(&mut self) {
+        for node in self.nodes.values() {
+            let how = || match &node.process {
                 Some(process) => {
                     let links = process.links.keys();
                     let followers: Vec<u64> = links.map(|follower| follower.0).collect();
                     let report = process.replica.report(node.clock.read(self.now));
-                    self.trace(&who, || format!("links to {followers:?}, {report:?}"));
+                    format!("links to {followers:?}, {report:?}")
                 }
-                None => self.trace(&who, || "is down".to_owned()),
-            }
+                None => "is down".to_owned(),
+            };
+            let event = || Event::NodeEnds {
+                node: node.id,
+                how: how(),
+            };
+            self.trace.note(self.now, event);
         }
     }
 }

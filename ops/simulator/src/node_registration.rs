@@ -4,6 +4,7 @@ use kv_common::id::{Address, Incarnation, NodeId};
 use kv_common::message::control::{CoordinatorToNode, NodeToCoordinator, Registration, Standing};
 use kvnode_core::input::Input;
 
+use crate::trace::Event;
 use crate::world::{MS, Party, World};
 
 impl World {
@@ -82,7 +83,8 @@ impl World {
         let input = match message {
             CoordinatorToNode::Registered { .. } => Input::CoordinatorUp,
             CoordinatorToNode::Refused(why) => {
-                self.trace(&format!("node {}", id.0), || format!("refused: {why}"));
+                self.trace
+                    .note(self.now, || Event::RegistrationRefused { node: id, why });
                 return;
             }
             CoordinatorToNode::Map(map) => Input::Map(map),

@@ -7,6 +7,7 @@ use kvnode_core::promise::Promises;
 use rand::RngExt;
 
 use crate::disk::LogOrder;
+use crate::fault_kinds::FaultKind;
 use crate::node::HASH_SEED;
 use crate::world::{MS, Party, TrueNs, World};
 
@@ -63,7 +64,7 @@ impl World {
     }
 
     pub(crate) fn stall(&mut self) -> TrueNs {
-        let stalls = self.faults_go_on && self.random.random_ratio(1, 300);
+        let stalls = self.may_happen(FaultKind::Delays) && self.random.random_ratio(1, 300);
         let longest = if stalls { 150 * MS } else { MS / 2 };
         self.random.random_range(MS / 10..longest)
     }

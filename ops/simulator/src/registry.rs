@@ -10,10 +10,11 @@ use kv_common::id::{ClusterId, Incarnation, NodeId};
 use kv_common::message::control::{CoordinatorToNode, NodeToCoordinator};
 use kv_common::message::registry::Order;
 use kv_common::view::ClusterMap;
-
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
+use crate::fault_kinds::FaultKind;
+use crate::trace::Event;
 use crate::world::{Clock, MS, Options, Party, TrueNs, World};
 
 const CLUSTER: ClusterId = ClusterId(1);
@@ -83,7 +84,7 @@ impl World {
             storing: VecDeque::new(),
             timer_at: 0,
         });
-        self.trace("coordinator", || "starts".to_owned());
+        self.trace.note(self.now, || Event::CoordinatorStarts);
         self.carry_out_coordinator();
         if self.coordinator.stored.past_is_missing() {
             let run = self.coordinator.run;
@@ -101,7 +102,7 @@ impl World {
     pub(crate) fn lose_coordinator_disk(&mut self) {
         self.coordinator.stored = ClusterState::with_past_missing(CLUSTER);
         self.invariants.coordinator_lost_its_past();
-        self.trace("coordinator", || "loses its disk".to_owned());
+        self.trace.note(self.now, || Event::CoordinatorLosesDisk);
     }
 
     /// An operator has the views adopted, as soon as that is possible.
@@ -117,7 +118,7 @@ impl World {
     }
 
     pub(crate) fn crash_coordinator(&mut self) {
-        self.trace("coordinator", || "crashes".to_owned());
+        self.trace.note(self.now, || Event::CoordinatorCrashes);
         if let Some(process) = self.coordinator.process.take() {
             for node in process.connections.into_values() {
                 self.node_loses_coordinator(node);
@@ -242,9 +243,11 @@ impl World {
                 }
             }
             Effect::AnswerOrder { result, .. } => {
-                self.trace("coordinator", || format!("order: {result:?}"));
+                self.trace.note(self.now, || Event::OrderEnds(result));
             }
-            Effect::Log { line } => self.trace("coordinator", || line),
+            Effect::Log { line } => self
+                .trace
+                .note(self.now, || Event::CoordinatorDecides(line)),
         }
     }
 
@@ -257,7 +260,14 @@ impl World {
             .collect();
         let known = self.coordinator.map.replace(map.clone());
         let newer = known.is_none_or(|known| known.view != map.view);
-        if newer && self.faults_go_on && self.random.random_ratio(1, DEATHS_WHILE_PUSHING) {
+        if newer {
+            self.trace
+                .note(self.now, || Event::CoordinatorPushes(map.clone()));
+        }
+        if newer
+            && self.may_happen(FaultKind::Coordinator)
+            && self.random.random_ratio(1, DEATHS_WHILE_PUSHING)
+        {
             connections.shuffle(&mut self.random);
             return self.die_while_pushing(connections.first().copied(), map);
         }
@@ -302,15 +312,17 @@ impl World {
     }
 
     fn tell_node(&mut self, connection: u64, message: CoordinatorToNode) {
-        if !matches!(message, CoordinatorToNode::Map(_)) {
-            self.trace("coordinator", || format!("to {connection}: {message:?}"));
-        }
         let node = self
             .coordinator
             .process
             .as_ref()
             .and_then(|process| process.connections.get(&connection).copied());
         if let Some(node) = node {
+            if !matches!(message, CoordinatorToNode::Map(_)) {
+                let message = message.clone();
+                self.trace
+                    .note(self.now, || Event::CoordinatorTells { node, message });
+            }
             self.deliver(Party::Coordinator, Party::Node(node), move |world| {
                 world.hear_coordinator(node, connection, message);
             });

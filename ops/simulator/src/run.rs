@@ -4,7 +4,8 @@ use kv_common::id::NodeId;
 
 use crate::history::{Record, first_unexplained};
 use crate::invariants::Violation;
-use crate::world::{MS, Options, TrueNs, World};
+use crate::trace::Event;
+use crate::world::{Options, TrueNs, World};
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,14 @@ impl std::fmt::Display for Finding {
 /// # Panics
 /// When a core finds one of its invariants broken.
 pub fn run(options: Options) -> Result<Summary, Finding> {
+    run_traced(options).0
+}
+
+/// The same, with the lines of the trace that were kept.
+///
+/// # Panics
+/// When a core finds one of its invariants broken.
+pub fn run_traced(options: Options) -> (Result<Summary, Finding>, Vec<String>) {
     let mut world = World::new(options);
     let faults_end = ns(options.faults_for);
     world.run_until(faults_end);
@@ -80,21 +89,21 @@ pub fn run(options: Options) -> Result<Summary, Finding> {
     world.run_until(faults_end + healing / 2);
     let before = answered(&world);
     world.run_until(faults_end + healing);
-    if let Some(violation) = world.violation.take() {
-        return Err(Finding::Invariant(violation));
-    }
-    let judged = judge(&world, before);
-    if judged.is_err() {
+    let outcome = match world.violation.take() {
+        Some(violation) => Err(Finding::Invariant(violation)),
+        None => judge(&mut world, before),
+    };
+    if outcome.is_err() {
         world.trace_ends();
     }
-    judged?;
-    Ok(Summary {
+    let summary = outcome.map(|()| Summary {
         answered: answered(&world),
         epoch: epoch(&world),
-    })
+    });
+    (summary, world.trace.into_lines())
 }
 
-fn judge(world: &World, before: u64) -> Result<(), Finding> {
+fn judge(world: &mut World, before: u64) -> Result<(), Finding> {
     let records = world.all_records();
     if let Some(key) = first_unexplained(&records) {
         trace_history(world, &records, key);
@@ -117,18 +126,13 @@ fn judge(world: &World, before: u64) -> Result<(), Finding> {
 }
 
 /// Traces what clients did to a key, in the order in which they began.
-fn trace_history(world: &World, records: &[Record], key: u32) {
+fn trace_history(world: &mut World, records: &[Record], key: u32) {
     let mut of_key: Vec<&Record> = records.iter().filter(|record| record.key == key).collect();
     of_key.sort_by_key(|record| record.invoked_ns);
     for record in of_key {
-        world.trace("history", || {
-            let answered = record.answered_ns.map_or_else(
-                || "unknown".to_owned(),
-                |answered_ns| format!("{:.3} ms", answered_ns as f64 / MS as f64),
-            );
-            let invoked = record.invoked_ns as f64 / MS as f64;
-            format!("{invoked:.3} ms to {answered}: {:?}", record.operation)
-        });
+        world
+            .trace
+            .note(world.now, || Event::ClientDid(record.clone()));
     }
 }
 

@@ -11,10 +11,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::client::Client;
+use crate::fault_kinds::{FaultKind, FaultKinds};
 use crate::faults::Fault;
 use crate::invariants::{Invariants, Violation};
 use crate::node::SimulatedNode;
 use crate::registry::SimulatedCoordinator;
+use crate::trace::{Trace, Tracing};
 
 /// True time, in nanoseconds since the run began.
 pub(crate) type TrueNs = u64;
@@ -73,8 +75,10 @@ pub struct Options {
     pub healing_for: Duration,
     /// When an entry counts as held.
     pub fsync: FsyncMode,
-    /// Whether to print what happens.
-    pub trace: bool,
+    /// What may go wrong.
+    pub faults: FaultKinds,
+    /// What becomes of the events of the run.
+    pub tracing: Tracing,
 }
 
 /// The cluster and its future.
@@ -90,6 +94,7 @@ pub(crate) struct World {
     pub(crate) faults_go_on: bool,
     pub(crate) last_power_cut: TrueNs,
     pub(crate) invariants: Invariants,
+    pub(crate) trace: Trace,
     /// The first broken invariant; nothing happens after it.
     pub(crate) violation: Option<Violation>,
     /// When what was sent last from one to another arrives: nothing overtakes it.
@@ -117,6 +122,7 @@ impl World {
             faults_go_on: true,
             last_power_cut: 0,
             invariants: Invariants::default(),
+            trace: Trace::new(options.tracing),
             violation: None,
             arrivals: BTreeMap::new(),
             future: BinaryHeap::new(),
@@ -166,7 +172,7 @@ impl World {
         if self.cut.contains(&(from, to)) {
             return;
         }
-        let slow = self.faults_go_on && self.random.random_ratio(1, 200);
+        let slow = self.may_happen(FaultKind::Delays) && self.random.random_ratio(1, 200);
         let longest = if slow { 40 * MS } else { MS / 2 };
         let delay = self.random.random_range(MS / 50..longest);
         let arrival = self.arrivals.entry((from, to)).or_insert(0);
@@ -200,16 +206,10 @@ impl World {
         self.now = until;
     }
 
-    pub(crate) fn trace(&self, who: &str, what: impl FnOnce() -> String) {
-        if self.options.trace {
-            println!("{:>10.3} ms  {who:<12} {}", ms(self.now), what());
-        }
+    /// Whether this kind of fault happens now and then, at this time of the run.
+    pub(crate) fn may_happen(&self, kind: FaultKind) -> bool {
+        self.faults_go_on && self.options.faults.contains(kind)
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "for display")]
-fn ms(ns: TrueNs) -> f64 {
-    ns as f64 / MS as f64
 }
 
 /// What the slowest wall clock shows when a run begins.

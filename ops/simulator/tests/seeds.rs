@@ -4,62 +4,91 @@
 
 use std::time::Duration;
 
-use kv_common::message::control::FsyncMode;
-use simulator::Options;
-use simulator::run::run;
+use simulator::run::{run, run_traced};
+use simulator::scenario::Scenario;
+use simulator::{Options, Tracing};
 
-fn run_seeds(nodes: u8, fsync: FsyncMode, seeds: std::ops::Range<u64>) {
+fn options(scenario: Scenario, seed: u64) -> Options {
+    Options {
+        seed,
+        nodes: scenario.nodes(),
+        clients: 4,
+        faults_for: Duration::from_secs(6),
+        healing_for: Duration::from_secs(6),
+        fsync: scenario.fsync(),
+        faults: scenario.faults(),
+        tracing: Tracing::Off,
+    }
+}
+
+fn run_seeds(scenario: Scenario, seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        let options = Options {
-            seed,
-            nodes,
-            clients: 4,
-            faults_for: Duration::from_secs(6),
-            healing_for: Duration::from_secs(6),
-            fsync,
-            trace: false,
-        };
-        let summary = run(options)
-            .unwrap_or_else(|finding| panic!("seed {seed} with {nodes} nodes: {finding}"));
+        let summary = run(options(scenario, seed))
+            .unwrap_or_else(|finding| panic!("{scenario:?}, seed {seed}: {finding}"));
         assert!(summary.answered > 0, "seed {seed}: nothing was answered");
     }
 }
 
 #[test]
 fn one_node() {
-    run_seeds(1, FsyncMode::Always, 0..20);
+    run_seeds(Scenario::Alone, 0..20);
 }
 
 #[test]
 fn two_nodes() {
-    run_seeds(2, FsyncMode::Always, 0..20);
+    run_seeds(Scenario::TwoCopies, 0..20);
 }
 
 #[test]
 fn three_nodes() {
-    run_seeds(3, FsyncMode::Always, 0..60);
+    run_seeds(Scenario::Mixed, 0..60);
 }
 
 #[test]
 fn five_nodes_of_which_two_are_spares() {
-    run_seeds(5, FsyncMode::Always, 0..20);
+    run_seeds(Scenario::Spares, 0..20);
 }
 
 #[test]
 fn three_nodes_whose_disks_lag_behind() {
-    run_seeds(3, FsyncMode::EverySec, 0..30);
+    run_seeds(Scenario::Everysec, 0..30);
+}
+
+#[test]
+fn three_nodes_that_only_lose_sight_of_each_other() {
+    run_seeds(Scenario::Partitions, 0..20);
+}
+
+#[test]
+fn three_nodes_that_lose_their_coordinator() {
+    run_seeds(Scenario::LostCoordinator, 0..30);
+}
+
+#[test]
+fn three_nodes_that_hand_over() {
+    run_seeds(Scenario::Handovers, 0..20);
+}
+
+#[test]
+fn when_nothing_goes_wrong_nobody_takes_over() {
+    for seed in 0..10 {
+        let summary = run(options(Scenario::Calm, seed)).expect("it is calm");
+        // The first view, and one or two more until all copies are in sync.
+        assert!(
+            summary.epoch <= 3,
+            "seed {seed} ends in epoch {}",
+            summary.epoch
+        );
+    }
 }
 
 #[test]
 fn the_same_seed_takes_the_same_way() {
     let options = Options {
-        seed: 77,
-        nodes: 3,
-        clients: 4,
-        faults_for: Duration::from_secs(4),
-        healing_for: Duration::from_secs(4),
-        fsync: FsyncMode::Always,
-        trace: false,
+        tracing: Tracing::Keep,
+        ..options(Scenario::Mixed, 77)
     };
-    assert_eq!(run(options), run(options));
+    let (summary, trace) = run_traced(options);
+    assert!(trace.len() > 20, "{trace:?}");
+    assert_eq!((summary, trace), run_traced(options));
 }
