@@ -14,6 +14,7 @@ use crate::daemon::Daemon;
 use crate::load::Load;
 use crate::one_at_a_time::take_turn;
 use crate::programs::Program;
+use crate::proxy::Proxy;
 use crate::status::Status;
 use crate::user::User;
 use crate::wait::{PATIENCE, wait_until};
@@ -54,6 +55,8 @@ pub struct Cluster {
     nodes: BTreeMap<String, Daemon>,
     /// Where each daemon listens. Kept across its restarts, as an operator would.
     addresses: BTreeMap<String, String>,
+    /// What stands before a daemon, by its name.
+    proxies: BTreeMap<String, Proxy>,
     folder: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -90,6 +93,7 @@ impl Cluster {
             coordinator: None,
             nodes: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            proxies: BTreeMap::new(),
             folder: tempfile::tempdir().expect("a folder for temporary files"),
             _turn: turn,
         }
@@ -230,16 +234,25 @@ impl Cluster {
         let mut arguments = vec!["--copies".to_owned(), copies];
         arguments.extend(self.options.coordinator.iter().cloned());
         let daemon = self.start_daemon(COORDINATOR, Program::Coordinator, arguments);
+        if let Some(proxy) = self.proxies.get(COORDINATOR) {
+            proxy.lead_to(self.coordinator_address());
+        }
         self.coordinator = Some(daemon);
     }
 
     /// Starts a node, at its former address if it had one, and waits until it listens.
     pub fn start_node(&mut self, name: &str) {
-        let coordinator = self.coordinator_address().to_owned();
+        let coordinator = self.way_to_coordinator().to_owned();
         let arguments = ["--coordinator", &coordinator, "--name", name].map(str::to_owned);
         let mut arguments = arguments.to_vec();
         arguments.extend(self.options.node.iter().cloned());
+        if let Some(proxy) = self.proxies.get(name) {
+            arguments.extend(["--advertise".to_owned(), proxy.address().to_owned()]);
+        }
         let daemon = self.start_daemon(name, Program::Node, arguments);
+        if let Some(proxy) = self.proxies.get(name) {
+            proxy.lead_to(self.address(name));
+        }
         self.nodes.insert(name.to_owned(), daemon);
     }
 
@@ -254,6 +267,33 @@ impl Cluster {
         let address = daemon.wait_for_address();
         self.addresses.insert(name.to_owned(), address);
         daemon
+    }
+
+    /// Where nodes and clients reach the coordinator.
+    ///
+    /// # Panics
+    /// When it was never started.
+    #[must_use]
+    pub fn way_to_coordinator(&self) -> &str {
+        match self.proxies.get(COORDINATOR) {
+            Some(proxy) => proxy.address(),
+            None => self.coordinator_address(),
+        }
+    }
+
+    /// Puts a proxy before every daemon, so that all connections between them, and those of clients that
+    /// take [`Self::way_to_coordinator`], can be cut. To be called before anything is started.
+    pub fn put_proxies_between(&mut self, seed: u64) {
+        let mut names = self.names();
+        names.push(COORDINATOR.to_owned());
+        for (number, name) in names.into_iter().enumerate() {
+            self.proxies.insert(name, Proxy::open(seed + number as u64));
+        }
+    }
+
+    /// The proxies, if there are any.
+    pub fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.proxies.values()
     }
 
     /// The running daemon `name`.

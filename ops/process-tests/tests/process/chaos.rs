@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use process_tests::{Cluster, Recorder, Recording};
+use process_tests::{Cluster, ClusterOptions, PATIENCE, Proxy, Recorder, Recording, wait_until};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simulator::history::first_unexplained;
@@ -116,6 +116,29 @@ fn judge(recording: &Recording) {
 #[test]
 fn crashes_and_pauses_leave_a_linearizable_history() {
     crash_and_judge(Duration::from_secs(15), Duration::from_secs(2), 1);
+}
+
+#[test]
+fn connections_cut_in_the_middle_of_a_frame_lose_nothing() {
+    let mut cluster = Cluster::without_daemons(ClusterOptions::default());
+    cluster.put_proxies_between(1);
+    cluster.start_coordinator();
+    for name in cluster.names() {
+        cluster.start_node(&name);
+    }
+    cluster.wait_for_in_sync(3);
+    let recorder = Recorder::start(cluster.way_to_coordinator(), WORKERS, 1);
+    let cut = |cluster: &Cluster, cutting| cluster.proxies().for_each(|proxy| proxy.cut(cutting));
+    let cuts = |cluster: &Cluster| cluster.proxies().map(Proxy::cuts).sum::<u64>();
+    cut(&cluster, true);
+    wait_until("two hundred cuts", PATIENCE, || match cuts(&cluster) {
+        so_far if so_far >= 200 => Ok(()),
+        so_far => Err(format!("{so_far} so far")),
+    });
+    cut(&cluster, false);
+    cluster.wait_for_in_sync(3);
+    judge(&recorder.finish());
+    cluster.expect_equal_copies();
 }
 
 #[test]
