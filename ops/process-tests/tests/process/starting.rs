@@ -154,3 +154,33 @@ fn a_node_whose_coordinator_is_away_says_so_once_and_keeps_trying() {
     cluster.wait_for_in_sync(1);
     cluster.user().done(&["put", "k", "v"]);
 }
+
+#[test]
+fn a_coordinator_of_another_cluster_is_not_obeyed() {
+    let mut cluster = Cluster::of_three();
+    cluster.user().done(&["put", "k", "v"]);
+    // Another one, which knows nothing, takes the coordinator's place under its address.
+    cluster.kill_coordinator();
+    let own = cluster.data_dir("coordinator");
+    let aside = cluster.folder().join("coordinator-aside");
+    fs::rename(&own, &aside).expect("the folder can be moved");
+    cluster.start_coordinator();
+    for name in cluster.names() {
+        wait_until("the node to say so", PATIENCE, || {
+            let log = cluster.log_of(&name);
+            if log.contains("the caller belongs to cluster") {
+                Ok(())
+            } else {
+                Err(log)
+            }
+        });
+    }
+    let status = cluster.status();
+    assert_eq!((status.connected(), status.primary()), (0, None));
+    cluster.kill_coordinator();
+    fs::remove_dir_all(&own).expect("the folder can be removed");
+    fs::rename(&aside, &own).expect("the folder can be moved");
+    cluster.start_coordinator();
+    cluster.wait_for_in_sync(3);
+    assert_eq!(cluster.user().done(&["get", "k"]), "v");
+}
