@@ -24,6 +24,8 @@ pub const KEYS_PER_REQUEST_MAX: usize = 65_536;
 /// Keys and values that one command may write, and bytes that it may answer: several keys together
 /// come to no more than one may.
 pub const COMMAND_MAX_BYTES: usize = VALUE_MAX_BYTES + KEY_MAX_BYTES;
+/// Nodes that a coordinator knows, those that are away included; a further one is refused.
+pub const NODES_MAX: usize = 256;
 /// Numbers that a session may have above its floor.
 pub const SESSION_WINDOW: u64 = 1024;
 /// Sessions that a shard keeps; a further one is refused.

@@ -144,7 +144,9 @@ impl LinkDown {
                 RegistrationRefusal::OldIncarnation { .. }
                 | RegistrationRefusal::Fsync { .. }
                 | RegistrationRefusal::Forgotten => true,
-                RegistrationRefusal::AddressTaken { .. } => false,
+                RegistrationRefusal::AddressTaken { .. }
+                | RegistrationRefusal::NameTaken { .. }
+                | RegistrationRefusal::TooManyNodes { .. } => false,
             },
             Self::Dial(_)
             | Self::WrongCluster { .. }

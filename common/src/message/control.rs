@@ -345,6 +345,24 @@ pub enum RegistrationRefusal {
         /// Who has it.
         holder: NodeId,
     },
+    /// Another node has the name.
+    #[error(
+        "'{name}' is the name of node {holder}, which is connected; give this node another --name"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        holder: NodeId,
+    },
+    /// More nodes are known than a coordinator keeps.
+    #[error(
+        "{max} nodes are known already; have those that are gone forgotten (kvclient admin forget)"
+    )]
+    TooManyNodes {
+        /// The bound.
+        max: usize,
+    },
     /// An operator has told the coordinator to forget the node.
     #[error("this node was forgotten by an operator; start it with an empty data directory")]
     Forgotten,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use kv_common::id::{NodeId, ShardId};
+use kv_common::limits::NODES_MAX;
 use kv_common::message::control::{
     CoordinatorToNode, NodeToCoordinator, Registration, RegistrationRefusal, Standing,
 };
@@ -260,16 +261,25 @@ impl Coordinator {
             let theirs = registration.fsync;
             return Err(RegistrationRefusal::Fsync { ours, theirs });
         }
-        let holder = self.state.nodes().iter().find(|(other, known)| {
-            **other != node
-                && known.info.address == registration.address
-                && self.live.is_connected(**other)
-        });
-        if let Some((holder, _)) = holder {
-            return Err(RegistrationRefusal::AddressTaken {
-                address: registration.address.clone(),
-                holder: *holder,
-            });
+        if known.is_none() && self.state.nodes().len() >= NODES_MAX {
+            let max = NODES_MAX;
+            return Err(RegistrationRefusal::TooManyNodes { max });
+        }
+        let others = self.state.nodes().iter();
+        let others = others.filter(|(other, _)| **other != node && self.live.is_connected(**other));
+        for (holder, other) in others {
+            if other.info.address == registration.address {
+                return Err(RegistrationRefusal::AddressTaken {
+                    address: registration.address.clone(),
+                    holder: *holder,
+                });
+            }
+            if other.info.name == registration.name {
+                return Err(RegistrationRefusal::NameTaken {
+                    name: registration.name.clone(),
+                    holder: *holder,
+                });
+            }
         }
         Ok(())
     }

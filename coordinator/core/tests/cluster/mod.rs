@@ -83,6 +83,7 @@ impl Cluster {
             ["holds", node, epoch, seq] => {
                 self.node(node).end = (number(epoch), number(seq));
             }
+            ["connect-many", from, to] => self.connect_many(number(from), number(to)),
             ["connect", node, more @ ..] => self.connect(number(node), more),
             ["disconnect", node] => self.disconnect(number(node)),
             ["restart", node] => {
@@ -174,6 +175,7 @@ impl Cluster {
         self.last_connection += 1;
         let id = self.last_connection;
         let veteran = words.iter().find_map(|word| word.strip_prefix("veteran="));
+        let named = words.iter().find_map(|word| word.strip_prefix("name="));
         let played = self.nodes.entry(node).or_default();
         played.run += 1;
         played.connection = Some(id);
@@ -198,13 +200,23 @@ impl Cluster {
             NodeToCoordinator::Register(Registration {
                 node: NodeId(node),
                 incarnation,
-                name: format!("node-{node}"),
-                address: Address(format!("10.0.0.{node}:7200")),
+                name: named.map_or_else(|| format!("node-{node}"), str::to_owned),
+                address: Address(format!("10.0.{}.{}:7200", node / 256, node % 256)),
                 redis_address: None,
                 fsync: FsyncMode::Always,
                 standing,
             }),
         );
+    }
+
+    /// Nodes that come and go, of which nothing is told.
+    fn connect_many(&mut self, from: u64, to: u64) {
+        let told = self.trace.len();
+        for node in from..=to {
+            self.connect(node, &[]);
+            self.disconnect(node);
+        }
+        self.trace.truncate(told);
     }
 
     fn disconnect(&mut self, node: u64) {
