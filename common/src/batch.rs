@@ -27,6 +27,8 @@ pub const BATCH_HEADER_BYTES: usize = 40;
 const MAGIC: u32 = u32::from_le_bytes(*b"KVB1");
 /// Where the checksummed part begins.
 const CHECKED_FROM: usize = 12;
+/// Entries that room is made for before they are read.
+const ROOM_ENTRIES_MAX: usize = 1024;
 
 /// What the header of a batch says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +165,9 @@ impl Batch {
     /// of another version.
     pub fn entries(&self) -> Result<Vec<Entry>, BatchError> {
         let mut input = self.bytes.slice(BATCH_HEADER_BYTES..);
-        let mut entries = Vec::with_capacity(self.header.count as usize);
+        // An entry in memory is many times as long as the shortest one in a batch may be.
+        let room = (self.header.count as usize).min(ROOM_ENTRIES_MAX);
+        let mut entries = Vec::with_capacity(room);
         for index in 0..u64::from(self.header.count) {
             let body = EntryBody::decode(&mut input)?;
             let position = Position {

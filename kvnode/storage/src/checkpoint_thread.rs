@@ -308,6 +308,7 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         self.last_checkpoint = Instant::now();
         let target = self.target();
         if target > self.checkpoint.applied().seq {
+            tracing::debug!("a checkpoint begins");
             match self.checkpoint.advance(self.log.reader(), target) {
                 Ok(entries) => {
                     let elapsed_ms = self.last_checkpoint.elapsed().as_millis();

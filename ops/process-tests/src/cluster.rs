@@ -242,31 +242,45 @@ impl Cluster {
 
     /// Starts a node, at its former address if it had one, and waits until it listens.
     pub fn start_node(&mut self, name: &str) {
-        let coordinator = self.way_to_coordinator().to_owned();
-        let arguments = ["--coordinator", &coordinator, "--name", name].map(str::to_owned);
-        let mut arguments = arguments.to_vec();
-        arguments.extend(self.options.node.iter().cloned());
-        if let Some(proxy) = self.proxies.get(name) {
-            arguments.extend(["--advertise".to_owned(), proxy.address().to_owned()]);
-        }
-        let daemon = self.start_daemon(name, Program::Node, arguments);
+        let daemon = self.start_daemon(name, Program::Node, self.node_arguments(name));
         if let Some(proxy) = self.proxies.get(name) {
             proxy.lead_to(self.address(name));
         }
         self.nodes.insert(name.to_owned(), daemon);
     }
 
+    /// Starts a node at its former address, and waits for nothing.
+    pub fn begin_start(&mut self, name: &str) {
+        let daemon = self.spawn_daemon(name, Program::Node, self.node_arguments(name));
+        self.nodes.insert(name.to_owned(), daemon);
+    }
+
+    fn node_arguments(&self, name: &str) -> Vec<String> {
+        let coordinator = self.way_to_coordinator();
+        let arguments = ["--coordinator", coordinator, "--name", name].map(str::to_owned);
+        let mut arguments = arguments.to_vec();
+        arguments.extend(self.options.node.iter().cloned());
+        if let Some(proxy) = self.proxies.get(name) {
+            arguments.extend(["--advertise".to_owned(), proxy.address().to_owned()]);
+        }
+        arguments
+    }
+
     fn start_daemon(&mut self, name: &str, program: Program, more: Vec<String>) -> Daemon {
+        let mut daemon = self.spawn_daemon(name, program, more);
+        let address = daemon.wait_for_address();
+        self.addresses.insert(name.to_owned(), address);
+        daemon
+    }
+
+    fn spawn_daemon(&self, name: &str, program: Program, more: Vec<String>) -> Daemon {
         let data_dir = self.data_dir(name);
         let listen = self.addresses.get(name).map_or(ANY_PORT, String::as_str);
         let data_dir = data_dir.to_str().expect("a path of our own is text");
         let arguments = ["--listen", listen, "--data-dir", data_dir].map(str::to_owned);
         let mut arguments = arguments.to_vec();
         arguments.extend(more);
-        let mut daemon = Daemon::spawn(name, program, &arguments, &self.log_file(name));
-        let address = daemon.wait_for_address();
-        self.addresses.insert(name.to_owned(), address);
-        daemon
+        Daemon::spawn(name, program, &arguments, &self.log_file(name))
     }
 
     /// Where nodes and clients reach the coordinator.

@@ -16,6 +16,7 @@
 mod cluster;
 mod copies;
 mod daemon;
+mod ledger;
 mod link;
 mod load;
 mod one_at_a_time;
@@ -29,6 +30,7 @@ mod wait;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use daemon::Daemon;
+pub use ledger::Ledger;
 pub use link::{Link, client_hello};
 pub use load::Load;
 pub use programs::Program;
