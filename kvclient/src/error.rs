@@ -14,7 +14,8 @@ pub enum ClientError {
         /// What went wrong last.
         why: String,
     },
-    /// A read was sent and not answered before the deadline.
+    /// A read was sent and not answered before the deadline; or a write waited for a session that was
+    /// not opened before it. Nothing was done.
     #[error("{address} did not answer before the deadline")]
     DeadlinePassed {
         /// Who was asked.

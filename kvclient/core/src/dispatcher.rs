@@ -242,7 +242,18 @@ impl Dispatcher {
         };
         match refusal {
             Some(refusal) => Failure::at_deadline(refusal.clone()),
-            None => Failure::NobodyToAsk {
+            None => self.silence(request),
+        }
+    }
+
+    /// Nobody said anything: a primary that was asked for a session, or nobody was there.
+    fn silence(&self, request: &Request) -> Failure {
+        match self.link.address() {
+            Some(address) if self.link.is_up() && request.place() == Place::Unnumbered => {
+                let address = address.clone();
+                Failure::NoAnswer { address }
+            }
+            _ => Failure::NobodyToAsk {
                 why: self.last_trouble.clone(),
             },
         }

@@ -107,7 +107,8 @@ pub enum Failure {
         /// What went wrong last, if anything did.
         why: Option<String>,
     },
-    /// A read was sent and not answered before the deadline.
+    /// A read was sent and not answered before the deadline; or a write waited for a session that was
+    /// not opened before it, and was not sent.
     #[error("{address} did not answer in time")]
     NoAnswer {
         /// Who was asked.

@@ -380,6 +380,18 @@ fn a_session_that_cannot_be_opened_refuses_all_that_wait_for_it() {
 }
 
 #[test]
+fn a_primary_that_opens_no_session_is_named_at_the_deadline() {
+    let mut bench = Bench::new(true);
+    bench.submit(1, put(1));
+    bench.expect_connect(1);
+    bench.link_up();
+    bench.expect_send();
+    bench.jump();
+    let address = address(1);
+    bench.expect_finish(1, Err(Failure::NoAnswer { address }));
+}
+
+#[test]
 fn a_deadline_tells_what_the_caller_must_know() {
     let mut bench = Bench::connected(true);
     bench.submit(1, put(1));
