@@ -146,6 +146,11 @@ impl Checkpoint {
         self.data_bytes
     }
 
+    /// What it takes on the disk.
+    pub(crate) fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.map.size_on_disk()
+    }
+
     /// Loads everything into an empty state.
     pub(crate) fn load(&mut self, state: &mut State) -> Result<(), CheckpointError> {
         let mut data_bytes = 0;

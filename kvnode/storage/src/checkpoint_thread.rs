@@ -29,6 +29,8 @@ const QUEUE_REQUESTS: usize = 1024;
 const IDLE_TURN: Duration = Duration::from_secs(1);
 /// How often it is looked at while somebody waits for an entry to be applied.
 const WAITING_TURN: Duration = Duration::from_millis(10);
+/// What a checkpoint may take without a word about it.
+const SPACE_SAID_FIRST_BYTES: u64 = 128 << 20;
 /// The thread yields to the one that serves.
 const NICE: i32 = 10;
 
@@ -121,6 +123,7 @@ impl CheckpointThread {
             dumps: VecDeque::new(),
             copies: BTreeMap::new(),
             failed: None,
+            space_said_bytes: SPACE_SAID_FIRST_BYTES,
             on_event,
         };
         let thread = thread::Builder::new()
@@ -224,6 +227,8 @@ struct Worker<F> {
     dumps: VecDeque<DumpRequest>,
     copies: BTreeMap<u64, CopySource>,
     failed: Option<String>,
+    /// What the checkpoint took on the disk when that was said last.
+    space_said_bytes: u64,
     on_event: F,
 }
 
@@ -313,6 +318,7 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
                 Ok(entries) => {
                     let elapsed_ms = self.last_checkpoint.elapsed().as_millis();
                     tracing::debug!(entries, elapsed_ms, "took a checkpoint");
+                    self.watch_space();
                 }
                 Err(error) => {
                     self.fail(&error);
@@ -324,6 +330,16 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         }
         self.release_log();
         Ok(())
+    }
+
+    /// sled frees space late. What it takes is said each time that it has doubled.
+    fn watch_space(&mut self) {
+        // Only a reading: whatever is wrong shows at the next write.
+        let disk_bytes = self.checkpoint.disk_bytes().unwrap_or_default();
+        if disk_bytes >= self.space_said_bytes * 2 {
+            self.space_said_bytes = disk_bytes;
+            tracing::info!(disk_bytes, "the checkpoint has grown");
+        }
     }
 
     fn release_log(&self) {

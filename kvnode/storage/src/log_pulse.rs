@@ -16,6 +16,7 @@ pub struct LogPulse {
     /// The last entry that is durable.
     durable: AtomicU64,
     failed: AtomicBool,
+    slowed_down: AtomicBool,
 }
 
 impl LogPulse {
@@ -26,6 +27,7 @@ impl LogPulse {
             last_flush_ms: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
             failed: AtomicBool::new(false),
+            slowed_down: AtomicBool::new(false),
         }
     }
 
@@ -46,6 +48,12 @@ impl LogPulse {
     #[must_use]
     pub fn failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether appending was slowed down since the checkpoint came on last, because it is far behind.
+    #[must_use]
+    pub fn slowed_down(&self) -> bool {
+        self.slowed_down.load(Ordering::Relaxed)
     }
 
     /// The last entry that is durable.
@@ -71,6 +79,15 @@ impl LogPulse {
 
     pub(crate) fn fails(&self) {
         self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that appending is slowed down, and says whether that is new.
+    pub(crate) fn slows_down(&self) -> bool {
+        !self.slowed_down.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn may_go_on(&self) {
+        self.slowed_down.store(false, Ordering::Relaxed);
     }
 
     fn age(&self, since_ms: &AtomicU64) -> Option<Duration> {

@@ -23,6 +23,10 @@ use crate::queue::{QueueError, ThreadPanicked, offer};
 const QUEUE_REQUESTS: usize = 16_384;
 /// What goes into one write and flush at most.
 const GROUP_BYTES: usize = 8 << 20;
+/// What a checkpoint takes for an entry, with a good margin, and how long an append waits for it at
+/// most: far less than the patience of anybody who waits for the append.
+const CHECKPOINT_ENTRY: Duration = Duration::from_micros(40);
+const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// How far the disk may lag behind with `everysec`.
 const EVERY_SEC: Duration = Duration::from_secs(1);
 
@@ -113,6 +117,8 @@ impl LogThread {
             log,
             fsync: options.fsync,
             retention_bytes: options.retention_bytes,
+            behind_max_bytes: options.checkpoint_behind_max_bytes,
+            needed_from: None,
             on_event,
             pulse,
             unsynced_since: None,
@@ -193,6 +199,9 @@ struct Worker<F> {
     reader: LogReader,
     fsync: FsyncMode,
     retention_bytes: u64,
+    behind_max_bytes: u64,
+    /// What the checkpoint and copies still need, as far as they have said.
+    needed_from: Option<Seq>,
     on_event: F,
     pulse: Arc<LogPulse>,
     /// With `everysec`: since when something waits for its flush.
@@ -214,6 +223,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
                 match request {
                     Request::Append(batch) => {
                         let group = gather(batch, &mut waiting);
+                        self.wait_for_checkpoint(&group);
                         self.append(&group);
                     }
                     Request::Cut { after, ticket } => self.cut(after, ticket),
@@ -237,6 +247,25 @@ impl<F: FnMut(LogEvent)> Worker<F> {
             Some(since) => requests.recv_timeout(EVERY_SEC.saturating_sub(since.elapsed())),
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
+    }
+
+    /// Slows down when the checkpoint is far behind: else the log would grow until the disk is full.
+    fn wait_for_checkpoint(&mut self, group: &[Batch]) {
+        let Some(needed_from) = self.needed_from else {
+            return;
+        };
+        let behind_bytes = self.reader.bytes_after(Seq(needed_from.0 - 1));
+        if self.failed || behind_bytes <= self.behind_max_bytes {
+            return;
+        }
+        let entries = group.iter().map(|batch| batch.header().count).sum();
+        if self.pulse.slows_down() {
+            tracing::warn!(
+                behind_bytes,
+                "the checkpoint is far behind the log; writes are slowed down"
+            );
+        }
+        thread::sleep((CHECKPOINT_ENTRY * entries).min(CHECKPOINT_PAUSE_MAX));
     }
 
     fn append(&mut self, group: &[Batch]) {
@@ -304,6 +333,8 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         if self.failed {
             return;
         }
+        self.needed_from = Some(below);
+        self.pulse.may_go_on();
         let before = self.log.first_seq();
         match self.log.release_below(below, self.retention_bytes) {
             Ok(log_from) if log_from != before => {

@@ -18,6 +18,9 @@ pub struct StorageOptions {
     pub checkpoint_cache_bytes: u64,
     /// A checkpoint is taken when the log has grown by so much since the last. May change.
     pub checkpoint_every_bytes: u64,
+    /// When so much of the log is not in the checkpoint, appending is slowed down to what a checkpoint
+    /// can follow. May change.
+    pub checkpoint_behind_max_bytes: u64,
     /// A checkpoint is taken this long after the last one, if anything was written. May change.
     pub checkpoint_every: Duration,
     /// When an entry counts as held. May change.
@@ -33,6 +36,7 @@ impl Default for StorageOptions {
             retention_bytes: 256 << 20,
             checkpoint_cache_bytes: 64 << 20,
             checkpoint_every_bytes: 64 << 20,
+            checkpoint_behind_max_bytes: 1 << 30,
             checkpoint_every: Duration::from_secs(60),
             fsync: FsyncMode::Always,
             hash_seed: 0,

@@ -149,6 +149,30 @@ fn everysec_reports_at_once_and_syncs_by_itself() {
 }
 
 #[test]
+fn appending_slows_down_while_the_checkpoint_is_far_behind() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let tight = StorageOptions {
+        checkpoint_behind_max_bytes: 200_000,
+        ..options()
+    };
+    let (thread, events) = start(dir.path(), &tight);
+    let handle = thread.handle();
+    handle.release_below(Seq(1)).expect("is taken");
+    for seq in 1..=40 {
+        handle.append(batch(1, seq, 10_000)).expect("is taken");
+        wait_flushed(&events, seq);
+        let slowed_down = handle.pulse().slowed_down();
+        assert!(!slowed_down || seq > 15, "too early: {seq}");
+    }
+    assert!(handle.pulse().slowed_down());
+    handle.release_below(Seq(40)).expect("is taken");
+    handle.append(batch(1, 41, 10_000)).expect("is taken");
+    wait_flushed(&events, 41);
+    assert!(!handle.pulse().slowed_down());
+    thread.stop().expect("ends");
+}
+
+#[test]
 fn after_a_failure_nothing_is_reported_as_flushed() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("log");
