@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use kv_common::batch::Batch;
+use kv_common::entry::Entry;
 use kv_common::history::History;
 use kv_common::id::{Incarnation, Position, Seq};
 use kv_common::message::control::FsyncMode;
@@ -106,13 +107,23 @@ impl Disk {
 
     /// What stands at `seq`, if anything does.
     pub(crate) fn position_at(&self, seq: Seq) -> Option<Position> {
-        let holds = |batch: &&Batch| batch.first() <= seq && seq <= batch.last();
-        let batch = self.log.iter().rev().find(holds);
-        let batch = batch.or_else(|| self.checkpoint.iter().rev().find(holds));
+        let holds = |batch: &&Batch| batch.first() <= seq;
+        let batch = since(&self.log, seq).first().filter(holds);
+        let batch = batch.or_else(|| since(&self.checkpoint, seq).first().filter(holds));
         batch.map(|batch| Position {
             epoch: batch.epoch(),
             seq,
         })
+    }
+
+    /// The entries from one to another, both included, as far as they are there.
+    pub(crate) fn entries(&self, from: Seq, to: Seq) -> impl Iterator<Item = Entry> + '_ {
+        let batches = since(&self.checkpoint, from)
+            .iter()
+            .chain(since(&self.log, from))
+            .take_while(move |batch| batch.first() <= to);
+        let entries = batches.flat_map(|batch| batch.entries().unwrap_or_default());
+        entries.filter(move |entry| (from..=to).contains(&entry.position.seq))
     }
 
     /// The process is gone; of what was on its way to the disk a prefix may have arrived.
@@ -203,4 +214,9 @@ impl Disk {
         self.written_at.clear();
         self.orders.clear();
     }
+}
+
+/// The batches that reach to `seq` or beyond.
+fn since(batches: &[Batch], seq: Seq) -> &[Batch] {
+    &batches[batches.partition_point(|batch| batch.last() < seq)..]
 }

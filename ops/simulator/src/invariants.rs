@@ -2,12 +2,13 @@
 //! no part of a real cluster can. They look at a node when its turn is over, at a reply when it sets
 //! out, and at a view when it is durable; each is cheap enough for that.
 
+mod answers_are_held;
 mod commits_are_held;
-mod enough_copies;
 mod equal_copies;
 mod one_primary;
 mod one_reader;
 mod positions;
+mod requests_apply_once;
 mod view_succession;
 
 use kv_common::id::{Epoch, NodeId};
@@ -25,6 +26,7 @@ pub(crate) struct Invariants {
     equal_copies: equal_copies::Copies,
     one_primary: one_primary::Seats,
     one_reader: one_reader::Readers,
+    requests_apply_once: requests_apply_once::Requests,
     view_succession: view_succession::Views,
 }
 
@@ -70,7 +72,9 @@ impl World {
                     return Ok(());
                 }
                 let committed = &mut self.invariants.commits_are_held;
-                committed.check(id, replica, &self.nodes)
+                committed.check(id, replica, &self.nodes)?;
+                let requests = &mut self.invariants.requests_apply_once;
+                requests.check(id, replica, &node.disk)
             });
         self.note(checked);
     }
@@ -88,7 +92,7 @@ impl World {
             && self.options.fsync == FsyncMode::Always
         {
             let enough = self.coordinator.min_in_sync();
-            let checked = enough_copies::check(id, &stamp, enough, &self.nodes);
+            let checked = answers_are_held::check(id, &stamp, enough, &self.nodes);
             self.note(checked);
         }
     }
