@@ -1,6 +1,7 @@
 //! A closed-loop load: each client asks, waits for the answer, and asks again. Measures, goes on
 //! through failovers, and can check that what was acknowledged is there.
 
+mod increments;
 mod lane;
 mod ledger;
 mod meter;

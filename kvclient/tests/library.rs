@@ -287,6 +287,7 @@ fn load_options() -> LoadOptions {
         pipeline: 2,
         keys: 40,
         read_share: 0.4,
+        increment_share: 0.2,
         duration: Duration::from_millis(400),
         verify: true,
         ..LoadOptions::default()
@@ -334,5 +335,22 @@ async fn a_load_finds_what_is_lost_and_what_nobody_wrote() {
         found.stale > 0 && found.unexpected > 0 && found.lost > 0,
         "{found:?}"
     );
+    assert!(!found.holds());
+}
+
+#[tokio::test]
+async fn a_load_finds_increments_that_count_twice() {
+    let cluster = FakeCluster::start();
+    let client = connect(options(&cluster));
+    cluster.world().reads = Some(|_| Bytes::from_static(b"1000000"));
+    let meter = std::sync::Arc::new(Meter::new());
+    let options = LoadOptions {
+        read_share: 0.0,
+        increment_share: 1.0,
+        ..load_options()
+    };
+    let report = kvclient::load::run(&client, &options, &meter).await;
+    let found = report.verification.expect("asked for");
+    assert!(found.doubled > 0 && found.lost == 0, "{found:?}");
     assert!(!found.holds());
 }

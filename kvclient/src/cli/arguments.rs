@@ -233,6 +233,9 @@ pub(crate) struct BenchArguments {
     /// How many of all operations are reads: 0 none, 1 all
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share)]
     pub(crate) read_share: f64,
+    /// How many of all operations add 1 to a number; --verify finds those that count twice or not at all
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share)]
+    pub(crate) increment_share: f64,
     /// Over how many keys operations are spread
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) keys: u64,

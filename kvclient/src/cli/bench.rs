@@ -23,6 +23,7 @@ pub(crate) async fn run(
         pipeline: arguments.pipeline,
         value_bytes: arguments.value_size,
         read_share: arguments.read_share,
+        increment_share: arguments.increment_share,
         keys: arguments.keys,
         duration: arguments.duration,
         seed: arguments.seed,
@@ -105,6 +106,10 @@ fn verification_text(found: &Verification) -> String {
         "verified: {} acknowledged writes, {} lost, {} stale, {} unknown outcomes\n",
         found.acknowledged, found.lost, found.stale, found.unknown
     );
+    if found.doubled > 0 {
+        let line = format!("{} increments took effect twice\n", found.doubled);
+        text.push_str(&line);
+    }
     if found.unexpected > 0 {
         let line = format!("{} values that nobody wrote\n", found.unexpected);
         text.push_str(&line);
@@ -140,6 +145,7 @@ fn object(report: &LoadReport) -> Object {
             .with("wrong", found.wrong())
             .with("lost", found.lost)
             .with("stale", found.stale)
+            .with("doubled", found.doubled)
             .with("unexpected", found.unexpected)
             .with("unread", found.unread)
             .with("unknown", found.unknown);

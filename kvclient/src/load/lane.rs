@@ -8,6 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
 
+use super::increments::Increments;
 use super::ledger::{Ledger, Reading};
 use super::meter::{Kind, Meter};
 use super::options::LoadOptions;
@@ -22,11 +23,13 @@ pub(crate) struct Lane {
     client: Client,
     number: u32,
     read_share: f64,
+    increment_share: f64,
     verify: bool,
     random: SmallRng,
     ledger: Arc<Ledger>,
     meter: Arc<Meter>,
     unknown: UnknownOutcomes,
+    increments: Increments,
 }
 
 /// The counters of writes whose outcome is not known, by key.
@@ -44,19 +47,24 @@ impl Lane {
             client,
             number,
             read_share: options.read_share.clamp(0.0, 1.0),
+            increment_share: options.increment_share.clamp(0.0, 1.0),
             verify: options.verify,
             random: SmallRng::seed_from_u64(options.seed ^ (u64::from(number) << 32)),
             ledger,
             meter,
             unknown: UnknownOutcomes::new(),
+            increments: Increments::default(),
         }
     }
 
     /// Runs until new operations are not to be begun any more.
     pub(crate) async fn run(mut self, until: Instant) -> Self {
         while Instant::now() < until {
-            let result = if self.random.random_bool(self.read_share) {
+            let drawn: f64 = self.random.random();
+            let result = if drawn < self.read_share {
                 self.read().await
+            } else if drawn < self.read_share + self.increment_share {
+                self.increment().await
             } else {
                 self.write().await
             };
@@ -95,6 +103,32 @@ impl Lane {
         unknown.is_some_and(|counters| counters.contains(&counter))
     }
 
+    /// The number that this lane adds to, as far as it is known.
+    pub(crate) fn increments(&self) -> Increments {
+        self.increments
+    }
+
+    async fn increment(&mut self) -> Result<(), ClientError> {
+        let begun = Instant::now();
+        let added = self
+            .client
+            .incr(self.ledger.number_key(self.number), 1)
+            .await;
+        match added {
+            Ok(value) => {
+                self.increments.acknowledged(value);
+                self.meter.answered(Kind::Write, begun.elapsed());
+                Ok(())
+            }
+            Err(error) => {
+                if may_have_taken_effect(&error) {
+                    self.increments.outcome_unknown();
+                }
+                Err(error)
+            }
+        }
+    }
+
     async fn read(&mut self) -> Result<(), ClientError> {
         let key = self.random.random_range(0..self.ledger.key_count());
         let acknowledged = self.ledger.acknowledged(key);
@@ -122,10 +156,19 @@ impl Lane {
                 self.ledger.acknowledge(key, counter);
                 self.meter.answered(Kind::Write, begun.elapsed());
             }
-            // What is certainly not done leaves no trace; anything else may.
-            Err(ClientError::NobodyToAsk { .. } | ClientError::Refused(_)) => {}
-            Err(_) => self.unknown.entry(key).or_default().push(counter),
+            Err(error) if may_have_taken_effect(error) => {
+                self.unknown.entry(key).or_default().push(counter);
+            }
+            Err(_) => {}
         }
         written
     }
+}
+
+/// What is certainly not done leaves no trace; anything else may.
+fn may_have_taken_effect(error: &ClientError) -> bool {
+    !matches!(
+        error,
+        ClientError::NobodyToAsk { .. } | ClientError::Refused(_)
+    )
 }

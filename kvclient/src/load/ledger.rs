@@ -66,6 +66,11 @@ impl Ledger {
         Bytes::from(format!("load/{:x}/{lane}/{slot:08}", self.run))
     }
 
+    /// The key of the number that a lane adds to.
+    pub(crate) fn number_key(&self, lane: u32) -> Bytes {
+        Bytes::from(format!("load/{:x}/{lane}/number", self.run))
+    }
+
     /// Begins the next write of a key. Returns its counter.
     pub(crate) fn begin(&self, key: u64) -> u64 {
         self.state(key).begun.fetch_add(1, Ordering::SeqCst) + 1

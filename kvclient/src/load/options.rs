@@ -13,6 +13,8 @@ pub struct LoadOptions {
     pub value_bytes: usize,
     /// How many of all operations are reads, from 0 to 1.
     pub read_share: f64,
+    /// How many of all operations add 1 to a number, from 0 to 1; with the reads at most 1.
+    pub increment_share: f64,
     /// Over how many keys operations are spread.
     pub keys: u64,
     /// How long new operations are begun.
@@ -32,6 +34,7 @@ impl Default for LoadOptions {
             pipeline: 1,
             value_bytes: 64,
             read_share: 0.0,
+            increment_share: 0.0,
             keys: 100_000,
             duration: Duration::from_secs(10),
             seed: 1,

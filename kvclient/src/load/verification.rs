@@ -24,10 +24,12 @@ pub struct Verification {
     pub acknowledged: u64,
     /// Keys that were read back.
     pub keys: u64,
-    /// Keys that hold an older value than was acknowledged last.
+    /// Keys that hold an older value than was acknowledged last, and increments that are not counted.
     pub lost: u64,
     /// Reads, during the load, of a value older than one acknowledged before the read began.
     pub stale: u64,
+    /// Increments that took effect more than once.
+    pub doubled: u64,
     /// Values that no write which may have taken effect left, at the end or during the load.
     pub unexpected: u64,
     /// Writes whose outcome is not known.
@@ -46,7 +48,7 @@ impl Verification {
     /// How many findings there are that must not be.
     #[must_use]
     pub fn wrong(&self) -> u64 {
-        self.lost + self.stale + self.unexpected + self.unread
+        self.lost + self.stale + self.doubled + self.unexpected + self.unread
     }
 }
 
@@ -67,6 +69,7 @@ pub(crate) async fn verify(lanes: Vec<Lane>, ledger: &Arc<Ledger>, meter: &Meter
     for found in reading.join_all().await {
         all.keys += found.keys;
         all.lost += found.lost;
+        all.doubled += found.doubled;
         all.unexpected += found.unexpected;
         all.unread += found.unread;
     }
@@ -74,13 +77,13 @@ pub(crate) async fn verify(lanes: Vec<Lane>, ledger: &Arc<Ledger>, meter: &Meter
 }
 
 async fn verify_lane(lane: &Lane, ledger: &Ledger) -> Verification {
-    let mut found = Verification::default();
+    let mut found = verify_number(lane, ledger).await;
     for key in ledger.keys_of(lane.number()) {
         if !ledger.was_written(key) {
             continue;
         }
         let acknowledged = ledger.acknowledged(key);
-        let Some(value) = read_back(lane.client(), ledger, key).await else {
+        let Some(value) = read_back(lane.client(), &ledger.key(key)).await else {
             found.unread += 1;
             continue;
         };
@@ -95,11 +98,28 @@ async fn verify_lane(lane: &Lane, ledger: &Ledger) -> Verification {
     found
 }
 
+async fn verify_number(lane: &Lane, ledger: &Ledger) -> Verification {
+    let mut increments = lane.increments();
+    if increments.any() {
+        let key = ledger.number_key(lane.number());
+        match read_back(lane.client(), &key).await {
+            Some(value) => increments.read_back(value.as_ref()),
+            None => increments.unread(),
+        }
+    }
+    Verification {
+        lost: increments.found.lost,
+        doubled: increments.found.doubled,
+        unread: increments.found.unread,
+        ..Verification::default()
+    }
+}
+
 /// The value of a key; none if it could not be read.
-async fn read_back(client: &Client, ledger: &Ledger, key: u64) -> Option<Option<Bytes>> {
+async fn read_back(client: &Client, key: &Bytes) -> Option<Option<Bytes>> {
     let until = Instant::now() + READ_BACK_FOR;
     loop {
-        match client.get(ledger.key(key)).await {
+        match client.get(key.clone()).await {
             Ok(value) => return Some(value),
             Err(ClientError::Closed) => return None,
             Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
