@@ -57,8 +57,8 @@ heading() {
 
 # Prints the table, and ends the script as the findings say. With CHAOS_ROWS the row goes to that file as well.
 verdict() {
-    local word=pass row finding
-    ((${#findings[@]} == 0)) || word=FAIL
+    local word=pass row
+    [[ ! -s $scratch/findings ]] || word=FAIL
     # shellcheck disable=SC2059 # the format is this file's own
     row=$(printf "$ROW" "${ROW_NAME:-$chaos_name}" "$faults" "$(figure acknowledged)" "$(figure lost)" "$(figure stale)" \
         "$(figure doubled)" "$(figure errors)" "$(figure unknown)" "$(figure longest_write_gap_ms) ms" \
@@ -66,8 +66,6 @@ verdict() {
     heading
     printf '%s\n' "$row"
     [[ -z ${CHAOS_ROWS:-} ]] || printf '%s\n' "$row" >>"$CHAOS_ROWS"
-    for finding in ${findings[@]+"${findings[@]}"}; do
-        echo "found: $finding"
-    done
+    sed 's/^/found: /' "$scratch/findings"
     [[ $word == pass ]]
 }

@@ -144,7 +144,8 @@ chaos_begin() {
     RANDOM=$seed
     scratch=$(mktemp -d)
     trap chaos_clean_up EXIT
-    faults=0 recovery_ms_max=0 findings=()
+    faults=0 recovery_ms_max=0
+    : >"$scratch/findings"
     ! declare -F prepare >/dev/null || prepare
     wait_in_sync || fail "the copies are not in sync to begin with"
     echo "$chaos_name: $duration on $target, seed $seed" >&2
@@ -180,7 +181,8 @@ fault() {
 
 # Something that must not be.
 finding() {
-    findings+=("$*")
+    # A file, because members are also started in the background.
+    echo "$*" >>"$scratch/findings"
     say "FOUND: $*"
 }
 

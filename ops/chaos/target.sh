@@ -39,7 +39,7 @@ unit() {
 member() {
     local verb=$1 name=$2
     if [[ $target != systemd ]]; then
-        playground-node "$verb" "$name"
+        playground-node "$verb" "$name" || finding "'$verb $name' failed"
         return
     fi
     # systemd starts again what dies; a member may be between two lives, and there is nothing to kill then.
@@ -47,7 +47,7 @@ member() {
         kill) systemctl kill --kill-whom=main --signal=KILL "$(unit "$name")" || true ;;
         pause) systemctl kill --kill-whom=main --signal=STOP "$(unit "$name")" || true ;;
         resume) systemctl kill --kill-whom=main --signal=CONT "$(unit "$name")" || true ;;
-        stop | start) systemctl "$verb" "$(unit "$name")" ;;
+        stop | start) systemctl "$verb" "$(unit "$name")" || finding "'$verb $name' failed" ;;
     esac
 }
 
