@@ -1,0 +1,77 @@
+//! Scenario files: what happens to a node, and below `----` what it does about it.
+//!
+//! One node's core is under test; its peers, clients, coordinator and disk are played. **The disk is
+//! slow**: nothing is durable before the scenario says so, so that the order of "store, then say" can
+//! be seen. Commands, one a line (times such as `200ms`, `2s`, counted from the beginning; nodes by
+//! number; entries as `1:1-5,2:6`, epoch and places; what stands in brackets may be left out):
+//!
+//! | command | what happens |
+//! |---|---|
+//! | `start node N [run R] [entries RUNS] [applied SEQ] [base B] [log-from SEQ] [seal EPOCH]` | it starts on a disk that holds this |
+//! | … `[view EPOCH primary P backups A,B] [tail-uncertain] [unfit]` | … and the view that it had adopted |
+//! | `restart` | it is killed, and starts on what was durable |
+//! | `map epoch E primary P [primary-run R] [backups A,B] [joiners C] [min-in-sync M] [released E by P] [version V] [shard S]` | the coordinator pushes a map |
+//! | `coordinator up\|down` | the connection to it |
+//! | `seal EPOCH`, `handover to N seal EPOCH [epoch E]` | what it orders |
+//! | `link N`, `unlink N` | the connection that was dialled to a follower |
+//! | `answering A,B`, `silent A,B` | these followers take and answer all they are sent; or do not |
+//! | `matched N at E.SEQ [held SEQ]`, `ack N SEQ`, `needs-copy N`, `refuses N` | one answer of a follower |
+//! | … `[epoch E] [answers TIME] [old-link]` | … of this epoch, to what was sent then, on a connection that is gone |
+//! | `match from N epoch E [run R] [primary P] [backups A,B] [entries RUNS] [log-from SEQ] [base B]` | a node that holds itself for primary calls |
+//! | `append from N epoch E entries RUN`, `beat from N epoch E` | it sends |
+//! | … `[committed SEQ] [assured SEQ] [sent TIME] [new-link\|old-link] [shard S] [damaged]` | … with these marks, on this connection |
+//! | `hangs-up N` | its connection breaks |
+//! | `flush [SEQ]`, `promises stored`, `log cut`, `log read [lost]` | the disk has done what it was told |
+//! | `disk quick`, `disk slow` | it does so at once, or when it is said |
+//! | `disk fails CAUSE` | it takes nothing more |
+//! | `copy done entries RUNS`, `copy fails` | a copy ends |
+//! | `ask CLIENT [as E.SEQ number N [floor F]] COMMAND` | `put K V [for TIME]`, `put-if-absent K V`, `get K`, `delete K`, `incr K`, `clear`, `open-session`, `end-session E.SEQ` |
+//! | `wait TIME` | time passes |
+//! | `pause TIME` | the process stands still |
+//! | `show` | role and positions |
+//!
+//! `UPDATE_SCENARIOS=1` writes what happened below the line: read the difference before you keep it.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test reads its scenarios from files"
+)]
+
+mod rig;
+
+use std::fs;
+use std::panic;
+use std::path::Path;
+
+use rig::Rig;
+
+#[test]
+fn scenarios_end_as_they_are_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .expect("the folder is read")
+        .map(|entry| entry.expect("an entry is read").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "txt"))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "there are no scenarios");
+    let mut different = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a scenario is read");
+        let (commands, expected) = text.split_once("----\n").unwrap_or((&text, ""));
+        // One that ends in a broken invariant is a difference as well, and does not hide the others.
+        let happened = panic::catch_unwind(|| Rig::default().run(commands))
+            .unwrap_or_else(|_| "the node's core panicked\n".to_owned());
+        if happened == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE_SCENARIOS").is_some() {
+            fs::write(&path, format!("{commands}----\n{happened}")).expect("it is written");
+        } else {
+            different.push(format!("{}:\n{happened}", path.display()));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
