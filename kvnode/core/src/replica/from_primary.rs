@@ -1,6 +1,5 @@
 //! What a primary that called us says.
 
-use kv_common::id::Epoch;
 use kv_common::message::replication::{FollowerRefusal, PrimaryStamp, PrimaryToFollower};
 use kv_common::time::Now;
 use kv_common::view::{PrimarySeat, View};
@@ -57,11 +56,11 @@ impl Replica {
     ) {
         let epoch = stamp.epoch;
         let genuine = view.primary == seat && view.epoch == epoch && seat != self.local.seat();
-        if !genuine || view.shard != self.local.identity.shard {
+        if !genuine || view.shard != stamp.shard {
             let why = FollowerRefusal::NotThePrimary { epoch };
             return refuse(&mut self.local, link, epoch, why);
         }
-        if let Err(why) = check_epoch(&self.local, seat, epoch) {
+        if let Err(why) = check_stamp(&self.local, seat, stamp) {
             return refuse(&mut self.local, link, epoch, why);
         }
         self.learn_view(view);
@@ -91,7 +90,7 @@ fn following_of<'role>(
     stamp: &PrimaryStamp,
 ) -> Option<&'role mut Following> {
     let epoch = stamp.epoch;
-    let why = match (check_epoch(local, seat, epoch), role) {
+    let why = match (check_stamp(local, seat, stamp), role) {
         (Err(why), _) => why,
         (Ok(()), Role::Following(following)) if following.is_on(link, seat, epoch) => {
             return Some(following);
@@ -102,9 +101,16 @@ fn following_of<'role>(
     None
 }
 
-/// Whether something of `epoch` may be taken from `seat` at all.
-fn check_epoch(local: &Local, seat: PrimarySeat, epoch: Epoch) -> Result<(), FollowerRefusal> {
-    let promises = &local.promises;
+/// Whether something of this shard and epoch may be taken from `seat` at all.
+fn check_stamp(
+    local: &Local,
+    seat: PrimarySeat,
+    stamp: &PrimaryStamp,
+) -> Result<(), FollowerRefusal> {
+    let (promises, epoch) = (&local.promises, stamp.epoch);
+    if stamp.shard != local.identity.shard {
+        return Err(FollowerRefusal::NotThePrimary { epoch });
+    }
     if let Some(failure) = &local.disk_failure {
         let cause = failure.cause.clone();
         return Err(FollowerRefusal::DiskFailed { cause });
