@@ -212,7 +212,7 @@ impl Local {
             let cause = failure.cause.clone();
             return Refusal::DiskFailed { cause };
         }
-        let elsewhere = self.primary_seat().filter(|seat| *seat != self.seat());
+        let elsewhere = self.primary_seat().filter(|seat| seat.node != self.me());
         Refusal::NotPrimary {
             primary: elsewhere.and_then(|seat| self.address_of(seat.node)),
             epoch: self.promises.view_epoch(),
