@@ -23,6 +23,7 @@ use kv_store::{
 };
 use kvnode_core::state::{SessionDecodeError, Sessions, State};
 
+use crate::checkpoint_load::load_records;
 use crate::checkpoint_record::{
     CLOCK_KEY, CheckpointMark, DATA_PREFIX, ImportMark, MARK_KEY, SESSION_PREFIX, decode_clock,
     decode_session_key, decode_value, encode_clock, session_key,
@@ -153,14 +154,7 @@ impl Checkpoint {
 
     /// Loads everything into an empty state.
     pub(crate) fn load(&mut self, state: &mut State) -> Result<(), CheckpointError> {
-        let mut data_bytes = 0;
-        scan_all(&*self.map, DATA_PREFIX, |(key, record)| {
-            data_bytes += (key.len() + record.len()) as u64;
-            let stored = decode_value(record).ok_or_else(|| unreadable(&key))?;
-            state.load_value(&key[DATA_PREFIX.len()..], &stored.value, stored.expires_at);
-            Ok::<(), CheckpointError>(())
-        })?;
-        self.data_bytes = data_bytes;
+        self.data_bytes = load_records(&*self.map, state)?;
         for id in self.sessions.ids() {
             if let Some(encoded) = self.sessions.encode(id) {
                 state.load_session(id, &encoded)?;
@@ -430,7 +424,7 @@ fn write_mark(map: &mut dyn DurableMap, mark: &CheckpointMark) -> Result<(), Che
     Ok(())
 }
 
-fn unreadable(key: &[u8]) -> CheckpointError {
+pub(crate) fn unreadable(key: &[u8]) -> CheckpointError {
     CheckpointError::Unreadable {
         key: Bytes::copy_from_slice(key),
     }

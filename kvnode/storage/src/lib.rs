@@ -6,7 +6,7 @@
 //! | `meta.rs`, `meta_copy.rs`, `meta_thread.rs` | who the node is and what it promised |
 //! | `log.rs`, `log_scan.rs`, `log_reader.rs`, `log_thread.rs` | batches, durable before anything is said about them |
 //! | `segment.rs`, `record.rs`, `record_stream.rs`, `spare.rs`, `log_index.rs` | the log's files |
-//! | `checkpoint.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
+//! | `checkpoint.rs`, `checkpoint_load.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
 //! | `recovery.rs` | checkpoint and log, brought back |
 //! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
 //! | `disk_failure.rs` | what an error says about the disk |
@@ -25,6 +25,7 @@
 //! anew on what it returns.
 
 mod checkpoint;
+mod checkpoint_load;
 mod checkpoint_record;
 mod checkpoint_thread;
 mod copy_source;
