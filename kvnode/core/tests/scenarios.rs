@@ -41,15 +41,16 @@
 
 mod rig;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::panic;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rig::Rig;
 
-#[test]
-fn scenarios_end_as_they_are_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+/// The scenario files in a folder, from this package.
+fn files_in(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<_> = fs::read_dir(folder)
         .expect("the folder is read")
         .map(|entry| entry.expect("an entry is read").path())
@@ -57,8 +58,13 @@ fn scenarios_end_as_they_are_written() {
         .collect();
     paths.sort();
     assert!(!paths.is_empty(), "there are no scenarios");
+    paths
+}
+
+#[test]
+fn scenarios_end_as_they_are_written() {
     let mut different = Vec::new();
-    for path in paths {
+    for path in files_in("tests/scenarios") {
         let text = fs::read_to_string(&path).expect("a scenario is read");
         let (commands, expected) = text.split_once("----\n").unwrap_or((&text, ""));
         // One that ends in a broken invariant is a difference as well, and does not hide the others.
@@ -74,4 +80,32 @@ fn scenarios_end_as_they_are_written() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// The names of files in the rows below `heading`, up to the next heading, but for the first column.
+fn names_below(heading: &str, document: &str) -> BTreeSet<String> {
+    let (_, rest) = document.split_once(heading).expect("the heading is there");
+    let rows = rest
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with("## "));
+    let rows = rows.filter(|line| line.starts_with("| ") && !line.contains("---"));
+    let cells = rows.skip(1).flat_map(|row| row.split('|').skip(2));
+    let names = cells.flat_map(|cell| cell.split(','));
+    let names = names.map(|name| name.trim().to_owned());
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn the_document_names_every_scenario_and_no_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/SCENARIOS.md");
+    let document = fs::read_to_string(path).expect("the document is read");
+    let folders = ["tests/scenarios", "../../coordinator/core/tests/scenarios"];
+    let paths = folders.into_iter().flat_map(files_in);
+    let names = paths.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    let there: BTreeSet<String> = names.collect();
+    let by_rule = names_below("## Rules\n", &document);
+    let by_mistake = names_below("## Mistakes that others made\n", &document);
+    let named: BTreeSet<String> = by_rule.union(&by_mistake).cloned().collect();
+    assert_eq!(named, there, "named in SCENARIOS.md, and there");
 }

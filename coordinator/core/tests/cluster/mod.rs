@@ -1,5 +1,7 @@
 //! A coordinator's core with nodes that are played.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,9 +14,10 @@ use kv_common::message::control::{
     CoordinatorToNode, DiskFailure, DiskHealth, DiskTrouble, FsyncMode, HeldRole, NodeReport,
     NodeToCoordinator, Positions, Proposal, Registration, SealAnswer, Standing,
 };
-use kv_common::message::registry::Order;
 use kv_common::time::{Monotonic, Now, UnixMs};
 use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
+
+use words::{describe, duration, number, order_of};
 
 const BEAT: Duration = Duration::from_millis(50);
 const TURN: Duration = Duration::from_millis(25);
@@ -67,6 +70,9 @@ impl Cluster {
 
     fn command(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
+        if self.command_out_of_order(&words) {
+            return;
+        }
         match words.as_slice() {
             ["start", settings @ ..] => self.start(settings),
             ["wait", time] => self.wait(duration(time)),
@@ -114,7 +120,10 @@ impl Cluster {
             ["sealed", node, epoch, seq, more @ ..] => {
                 self.sealed(number(node), number(epoch), number(seq), more);
             }
-            ["propose", node, replaces, backups] => self.propose(number(node), replaces, backups),
+            ["propose", node, replaces, backups] => {
+                let run = self.node(node).run;
+                self.propose(number(node), replaces, backups, run);
+            }
             ["handover-fails", node] => {
                 let epoch = self.epoch();
                 let why = "it does not want to".to_owned();
@@ -126,6 +135,25 @@ impl Cluster {
             }
             _ => panic!("'{line}' is no command"),
         }
+    }
+
+    /// Carries a command out that no node gives cause for which works as it should. Returns whether it is one.
+    fn command_out_of_order(&mut self, words: &[&str]) -> bool {
+        match words {
+            ["connect", node, "as-run", run] => {
+                let node = number(node);
+                self.node_by(node).run = number(run) - 1;
+                self.connect(node, &["veteran=1"]);
+            }
+            ["propose", node, replaces, backups, run] => {
+                let run = run.strip_prefix("run=").expect("a run");
+                self.propose(number(node), replaces, backups, number(run));
+            }
+            ["reports-as", node, other] => self.reports_as(number(node), number(other)),
+            ["stray", "heartbeat"] => self.stray(),
+            _ => return false,
+        }
+        true
     }
 
     fn start(&mut self, words: &[&str]) {
@@ -241,8 +269,9 @@ impl Cluster {
             });
         }
         let release = played.release;
+        let of_epoch = words.iter().find_map(|word| word.strip_prefix("of="));
         let position = Position {
-            epoch: view_epoch,
+            epoch: of_epoch.map_or(view_epoch, |epoch| Epoch(number(epoch))),
             seq: Seq(seq),
         };
         self.says(
@@ -253,18 +282,37 @@ impl Cluster {
                 incarnation,
                 view_epoch,
                 position: (!words.contains(&"no-data")).then_some(position),
-                tail_certain: true,
+                tail_certain: !words.contains(&"tail-uncertain"),
                 healthy: !words.contains(&"sick"),
                 release,
             }),
         );
     }
 
-    fn propose(&mut self, node: u64, replaces: &str, backups: &str) {
+    /// A node whose reports bear another's name.
+    fn reports_as(&mut self, node: u64, other: u64) {
+        let mut report = self.report(node);
+        report.node = NodeId(other);
+        report.view_epoch = Epoch(99);
+        self.says(node, NodeToCoordinator::Heartbeat(report));
+    }
+
+    /// A report on a connection that nobody registered on.
+    fn stray(&mut self) {
+        self.node_by(1);
+        let mut report = self.report(1);
+        report.seal = Epoch(99);
+        self.input(Input::NodeSays {
+            connection: ConnectionId(999),
+            message: NodeToCoordinator::Heartbeat(report),
+        });
+    }
+
+    fn propose(&mut self, node: u64, replaces: &str, backups: &str, run: u64) {
         let replaces = replaces.strip_prefix("replaces=").expect("an epoch");
         let backups = backups.strip_prefix("backups=").expect("nodes");
         let backups = backups.split(',').filter(|node| !node.is_empty());
-        let incarnation = Incarnation(self.node_by(node).run);
+        let incarnation = Incarnation(run);
         self.says(
             node,
             NodeToCoordinator::Propose(Proposal {
@@ -278,23 +326,7 @@ impl Cluster {
     }
 
     fn order(&mut self, kind: &str, words: &[&str]) {
-        let name = words.first().map(|name| (*name).to_owned());
-        let confirmed = words.iter().find_map(|word| word.strip_prefix("epoch="));
-        let order = match kind {
-            "switchover" => Order::Switchover { to: name },
-            "forget" => Order::Forget {
-                node: name.expect("a node"),
-            },
-            "form" => Order::Form { from: name },
-            "force-primary" => Order::ForcePrimary {
-                node: name.expect("a node"),
-                confirmed_epoch: confirmed.map(|epoch| Epoch(number(epoch))),
-            },
-            "adopt-views" => Order::AdoptViews {
-                accepts_loss: words.contains(&"accept-loss"),
-            },
-            _ => panic!("'{kind}' is no order"),
-        };
+        let order = order_of(kind, words);
         let token = OrderToken(7);
         self.input(Input::Order { token, order });
     }
@@ -461,34 +493,5 @@ fn role_in(view: &View, node: u64, nodes: &BTreeMap<u64, Played>) -> (HeldRole, 
         (HeldRole::Follower { epoch }, hears)
     } else {
         (HeldRole::None, Vec::new())
-    }
-}
-
-fn describe(map: &ClusterMap) -> String {
-    let list = |nodes: &[NodeId]| {
-        let names: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
-        names.join(",")
-    };
-    let view = map.view.as_ref().map_or("no view".to_owned(), |view| {
-        let released = view.release.map_or("", |_| ", released");
-        format!(
-            "epoch {}, primary {}, backups [{}]{released}",
-            view.epoch,
-            view.primary.node.0,
-            list(&view.backups)
-        )
-    });
-    format!("{view}, joiners [{}]", list(&map.joiners))
-}
-
-fn number(word: &str) -> u64 {
-    word.parse()
-        .unwrap_or_else(|_| panic!("'{word}' is no number"))
-}
-
-fn duration(word: &str) -> Duration {
-    match word.strip_suffix("ms") {
-        Some(ms) => Duration::from_millis(number(ms)),
-        None => Duration::from_secs(number(word.strip_suffix('s').expect("a time"))),
     }
 }

@@ -1,0 +1,57 @@
+//! Words of commands, and maps in words.
+
+use std::time::Duration;
+
+use kv_common::id::{Epoch, NodeId};
+use kv_common::message::registry::Order;
+use kv_common::view::ClusterMap;
+
+pub(crate) fn describe(map: &ClusterMap) -> String {
+    let list = |nodes: &[NodeId]| {
+        let names: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
+        names.join(",")
+    };
+    let view = map.view.as_ref().map_or("no view".to_owned(), |view| {
+        let released = view.release.map_or("", |_| ", released");
+        format!(
+            "epoch {}, primary {}, backups [{}]{released}",
+            view.epoch,
+            view.primary.node.0,
+            list(&view.backups)
+        )
+    });
+    format!("{view}, joiners [{}]", list(&map.joiners))
+}
+
+/// What an operator orders.
+pub(crate) fn order_of(kind: &str, words: &[&str]) -> Order {
+    let name = words.first().map(|name| (*name).to_owned());
+    let confirmed = words.iter().find_map(|word| word.strip_prefix("epoch="));
+    match kind {
+        "switchover" => Order::Switchover { to: name },
+        "forget" => Order::Forget {
+            node: name.expect("a node"),
+        },
+        "form" => Order::Form { from: name },
+        "force-primary" => Order::ForcePrimary {
+            node: name.expect("a node"),
+            confirmed_epoch: confirmed.map(|epoch| Epoch(number(epoch))),
+        },
+        "adopt-views" => Order::AdoptViews {
+            accepts_loss: words.contains(&"accept-loss"),
+        },
+        _ => panic!("'{kind}' is no order"),
+    }
+}
+
+pub(crate) fn number(word: &str) -> u64 {
+    word.parse()
+        .unwrap_or_else(|_| panic!("'{word}' is no number"))
+}
+
+pub(crate) fn duration(word: &str) -> Duration {
+    match word.strip_suffix("ms") {
+        Some(ms) => Duration::from_millis(number(ms)),
+        None => Duration::from_secs(number(word.strip_suffix('s').expect("a time"))),
+    }
+}
