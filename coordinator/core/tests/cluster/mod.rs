@@ -17,7 +17,7 @@ use kv_common::message::control::{
 use kv_common::time::{Monotonic, Now, UnixMs};
 use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
 
-use words::{describe, duration, number, order_of};
+use words::{age, describe, duration, number, order_of, role_in};
 
 const BEAT: Duration = Duration::from_millis(50);
 const TURN: Duration = Duration::from_millis(25);
@@ -50,6 +50,7 @@ pub(crate) struct Cluster {
     disk_stalls: bool,
     nodes: BTreeMap<u64, Played>,
     map: Option<ClusterMap>,
+    newest_version: u64,
     elapsed: Duration,
     last_connection: u64,
     trace: String,
@@ -432,7 +433,11 @@ impl Cluster {
                         }
                     }
                 }
-                let line = format!("map: {}", describe(&map));
+                let line = format!(
+                    "map: {}{}",
+                    describe(&map),
+                    age(&map, &mut self.newest_version)
+                );
                 self.map = Some(map);
                 line
             }
@@ -477,21 +482,5 @@ impl Cluster {
             monotonic: Monotonic(1_000_000_000 + elapsed_ns),
             unix: UnixMs(1_700_000_000_000 + elapsed_ns / 1_000_000),
         }
-    }
-}
-
-/// What a well-behaved node holds and hears in `view`.
-fn role_in(view: &View, node: u64, nodes: &BTreeMap<u64, Played>) -> (HeldRole, Vec<NodeId>) {
-    let epoch = view.epoch;
-    let loses = &nodes[&node].loses;
-    let heard = |peer: &NodeId| peer.0 != node && !loses.contains(&peer.0);
-    if view.primary.node.0 == node {
-        let hears = view.members().filter(heard).collect();
-        (HeldRole::Primary { epoch }, hears)
-    } else if view.has_member(NodeId(node)) {
-        let hears = std::iter::once(view.primary.node).filter(heard).collect();
-        (HeldRole::Follower { epoch }, hears)
-    } else {
-        (HeldRole::None, Vec::new())
     }
 }

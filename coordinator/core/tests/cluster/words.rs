@@ -1,10 +1,14 @@
-//! Words of commands, and maps in words.
+//! Words of commands, maps in words, and what a node that works as it should reports.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kv_common::id::{Epoch, NodeId};
+use kv_common::message::control::HeldRole;
 use kv_common::message::registry::Order;
-use kv_common::view::ClusterMap;
+use kv_common::view::{ClusterMap, View};
+
+use super::Played;
 
 pub(crate) fn describe(map: &ClusterMap) -> String {
     let list = |nodes: &[NodeId]| {
@@ -21,6 +25,15 @@ pub(crate) fn describe(map: &ClusterMap) -> String {
         )
     });
     format!("{view}, joiners [{}]", list(&map.joiners))
+}
+
+/// Whether those who have the newest map so far would take this one for an older one.
+pub(crate) fn age(map: &ClusterMap, newest_version: &mut u64) -> &'static str {
+    if map.version <= *newest_version {
+        return ", not numbered above those before";
+    }
+    *newest_version = map.version;
+    ""
 }
 
 /// What an operator orders.
@@ -53,5 +66,25 @@ pub(crate) fn duration(word: &str) -> Duration {
     match word.strip_suffix("ms") {
         Some(ms) => Duration::from_millis(number(ms)),
         None => Duration::from_secs(number(word.strip_suffix('s').expect("a time"))),
+    }
+}
+
+/// What a well-behaved node holds and hears in `view`.
+pub(super) fn role_in(
+    view: &View,
+    node: u64,
+    nodes: &BTreeMap<u64, Played>,
+) -> (HeldRole, Vec<NodeId>) {
+    let epoch = view.epoch;
+    let loses = &nodes[&node].loses;
+    let heard = |peer: &NodeId| peer.0 != node && !loses.contains(&peer.0);
+    if view.primary.node.0 == node {
+        let hears = view.members().filter(heard).collect();
+        (HeldRole::Primary { epoch }, hears)
+    } else if view.has_member(NodeId(node)) {
+        let hears = std::iter::once(view.primary.node).filter(heard).collect();
+        (HeldRole::Follower { epoch }, hears)
+    } else {
+        (HeldRole::None, Vec::new())
     }
 }
