@@ -46,11 +46,26 @@ impl Nodes {
     }
 }
 
-/// One run of one node.
+/// One run of one node. Small, because it stands in every message of every state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Seat {
-    pub(crate) node: NodeIndex,
-    pub(crate) run: u8,
+    node: u8,
+    run: u8,
+}
+
+impl Seat {
+    pub(crate) fn new(node: NodeIndex, run: u8) -> Self {
+        let node = node as u8;
+        Self { node, run }
+    }
+
+    pub(crate) fn node(self) -> NodeIndex {
+        usize::from(self.node)
+    }
+
+    pub(crate) fn run(self) -> u8 {
+        self.run
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +77,7 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn members(self) -> Nodes {
-        self.backups.with(self.primary.node)
+        self.backups.with(self.primary.node())
     }
 }
 
@@ -188,7 +203,7 @@ impl Cluster {
     pub fn new(rules: Rules, backups: &[NodeIndex]) -> Self {
         let first = View {
             epoch: 1,
-            primary: Seat { node: 0, run: 0 },
+            primary: Seat::new(0, 0),
             backups: Nodes::of(backups),
         };
         let mut views = [None; VIEWS];
@@ -208,8 +223,8 @@ impl Cluster {
             committed_by: [None; VIEWS + 2],
             two_committed: false,
         };
-        cluster.adopt_as_primary(rules, first.primary.node, first);
-        cluster.end_wait(rules, first.primary.node);
+        cluster.adopt_as_primary(rules, first.primary.node(), first);
+        cluster.end_wait(rules, first.primary.node());
         cluster
     }
 
@@ -235,7 +250,7 @@ impl Cluster {
     #[must_use]
     pub fn serving(&self) -> Option<NodeIndex> {
         let view = self.coordinator.view();
-        let node = view.primary.node;
+        let node = view.primary.node();
         let primary = self.nodes[node].primary?;
         (primary.view == view && primary.serving).then_some(node)
     }

@@ -9,7 +9,7 @@ impl Coordinator {
         let newest = self.views.iter().flatten().last();
         *newest.unwrap_or(&View {
             epoch: 0,
-            primary: Seat { node: 0, run: 0 },
+            primary: Seat::new(0, 0),
             backups: Nodes::default(),
         })
     }
@@ -54,7 +54,7 @@ impl Cluster {
         let run = self.nodes[node].run;
         self.coordinator.install(View {
             epoch: seal.epoch,
-            primary: Seat { node, run },
+            primary: Seat::new(node, run),
             backups: seal.answers.without(node),
         });
     }
@@ -70,7 +70,7 @@ impl Cluster {
             run,
             backups,
         } = proposal;
-        let seat = Seat { node, run };
+        let seat = Seat::new(node, run);
         let sealed = self.coordinator.seal.is_some() && rules.seal_uses_its_epoch_up;
         if replaces == view.epoch && seat == view.primary && !sealed && self.coordinator.has_room()
         {

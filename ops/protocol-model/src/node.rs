@@ -239,10 +239,7 @@ impl Cluster {
         let through = primary.committed_through(rules, own);
         if through > primary.committed {
             primary.committed = through;
-            let seat = Seat {
-                node,
-                run: state.run,
-            };
+            let seat = Seat::new(node, state.run);
             let epoch = usize::from(primary.view.epoch);
             let by = self.committed_by[epoch].get_or_insert(seat);
             self.two_committed |= *by != seat;

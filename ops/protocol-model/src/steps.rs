@@ -104,15 +104,12 @@ impl Cluster {
     /// Whether the run that the newest view names is over.
     fn primary_is_gone(&self) -> bool {
         let seat = self.coordinator.view().primary;
-        self.nodes[seat.node].run != seat.run
+        self.nodes[seat.node()].run != seat.run()
     }
 
     fn views_to_adopt(&self, node: NodeIndex, steps: &mut Vec<Step>) {
         let state = &self.nodes[node];
-        let seat = Seat {
-            node,
-            run: state.run,
-        };
+        let seat = Seat::new(node, state.run);
         for (place, view) in self.coordinator.views.iter().enumerate() {
             let news = view.is_some_and(|view| {
                 view.primary == seat && view.epoch > state.epoch && view.epoch >= state.seal
