@@ -7,6 +7,7 @@
 //! | `registry` | the task that owns the core, and carries out what it asks for |
 //! | `connections`, `node_connection`, `client_connection` | who calls, and what is read from and written to them |
 //! | `sentinel_connection` | Redis clients that ask where the primary is |
+//! | `service` | signals, the service manager, the configuration read again |
 //! | `stored` | what is remembered, on the disk |
 //! | `store_thread` | the thread that writes it |
 
@@ -16,6 +17,7 @@ mod connections;
 mod node_connection;
 mod registry;
 mod sentinel_connection;
+mod service;
 mod start;
 mod store_thread;
 mod stored;
@@ -38,8 +40,8 @@ fn main() -> ExitCode {
     if let Some(code) = arguments.looks.carry_out(&in_force) {
         return code;
     }
-    logging::start(arguments.log_format, arguments.log_level);
-    match start::run(&arguments, settings) {
+    let log_level = logging::start(arguments.log_format, arguments.log_level);
+    match start::run(&arguments, settings, in_force, log_level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

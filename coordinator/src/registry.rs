@@ -1,7 +1,6 @@
 //! The task that owns the core: what arrives goes in, and what the core asks for is carried out.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
 use std::time::Duration;
 
 use coordinator_core::coordinator::Coordinator;
@@ -13,11 +12,12 @@ use kv_common::message::registry::{ClientToCoordinator, CoordinatorToClient, Eve
 use kv_common::refusal::Refusal;
 use kv_common::view::ClusterMap;
 use kv_daemon::clock;
-use tokio::pin;
+use kv_daemon::signals::Asked;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::service::{Service, status_line};
 use crate::store_thread::{Job, StoreEvent, StoreThread};
 use crate::stored::{EVENTS_KEPT, StoredError};
 
@@ -108,18 +108,20 @@ impl Registry {
         self.stored(event).await
     }
 
-    /// Serves until `stop` is ready or nothing can be made durable any more.
+    /// Serves until it is asked to stop or nothing can be made durable any more.
     pub(crate) async fn run(
         &mut self,
         mut arrivals: mpsc::Receiver<Arrival>,
-        stop: impl Future<Output = ()>,
+        service: &mut Service,
     ) -> Ended {
-        pin!(stop);
         loop {
             let turn = sleep(self.until_timeout());
             tokio::select! {
                 biased;
-                () = &mut stop => return Ended::Stopped,
+                asked = service.asked() => match asked {
+                    Asked::Stop => return Ended::Stopped,
+                    Asked::Reload => self.reload(service).await,
+                },
                 event = self.store.done.recv() => {
                     if let Err(ended) = self.stored(event).await {
                         return ended;
@@ -134,6 +136,18 @@ impl Registry {
                     self.carry_out().await;
                 }
             }
+            // The core's own turns come often enough for it.
+            let now = clock::now();
+            let status = || status_line(&self.core.status(now));
+            service.manager.turn(now.monotonic, status);
+        }
+    }
+
+    async fn reload(&mut self, service: &mut Service) {
+        if let Some(settings) = service.reload().await {
+            let input = Input::SettingsChanged(settings);
+            self.core.handle(clock::now(), input);
+            self.carry_out().await;
         }
     }
 

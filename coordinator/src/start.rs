@@ -1,6 +1,5 @@
 //! The order of a start and of a stop.
 
-use std::future::Future;
 use std::io;
 use std::rc::Rc;
 
@@ -8,13 +7,14 @@ use coordinator_core::cluster_state::ClusterState;
 use coordinator_core::coordinator::{Coordinator, Settings};
 use kv_common::id::ClusterId;
 use kv_common::timing::Timing;
+use kv_daemon::config_file::InForce;
+use kv_daemon::logging::LogLevel;
 use kv_daemon::{clock, raise_open_files};
 use kv_net::{ListenError, listen};
 use kv_store::{DataDir, DataDirError, DataDirOwner};
 use rand::TryRng;
 use rand::rngs::{SysError, SysRng};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
@@ -22,6 +22,7 @@ use crate::cli::Arguments;
 use crate::connections::{self, Door};
 use crate::registry::{ARRIVALS, Ended, Registry};
 use crate::sentinel_connection::{self, SentinelDoor};
+use crate::service::Service;
 use crate::store_thread::StoreThread;
 use crate::stored::{self, StoredError};
 
@@ -69,7 +70,12 @@ pub(crate) enum CoordinatorError {
 ///
 /// # Errors
 /// When it cannot start, or cannot make its decisions durable.
-pub(crate) fn run(arguments: &Arguments, settings: Settings) -> Result<(), CoordinatorError> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    settings: Settings,
+    in_force: InForce,
+    log_level: LogLevel,
+) -> Result<(), CoordinatorError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -88,8 +94,10 @@ pub(crate) fn run(arguments: &Arguments, settings: Settings) -> Result<(), Coord
     };
     let (_data_dir, mut registry, cluster) = open(arguments, settings)?;
     let ended = runtime.block_on(LocalSet::new().run_until(async {
-        let stop = asked_to_stop()?;
-        serve(&mut registry, cluster, doors, stop).await
+        let mut service = Service::start(log_level, in_force, settings)?;
+        let ended = serve(&mut registry, cluster, doors, &mut service).await;
+        service.manager.stopping();
+        ended
     }));
     registry.stop();
     match ended? {
@@ -123,17 +131,6 @@ fn open(
     Ok((dir, registry, cluster))
 }
 
-fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 /// Where the coordinator listens.
 struct Doors<'a> {
     listener: TcpListener,
@@ -147,7 +144,7 @@ async fn serve(
     registry: &mut Registry,
     cluster: ClusterId,
     doors: Doors<'_>,
-    stop: impl Future<Output = ()>,
+    service: &mut Service,
 ) -> Result<Ended, CoordinatorError> {
     if let Err(ended) = registry.begin().await {
         return Ok(ended);
@@ -174,7 +171,8 @@ async fn serve(
     let door = Rc::new(Door::new(cluster, arrivals, registry.maps()));
     let listening = tokio::task::spawn_local(connections::listen(door, doors.listener));
     tracing::info!("ready");
-    let ended = registry.run(arrived, stop).await;
+    service.manager.ready();
+    let ended = registry.run(arrived, service).await;
     tracing::info!("stopping");
     listening.abort();
     if let Some(sentinel) = sentinel {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cli` | what an operator says |
 //! | `start` | the order of a start and of a stop |
+//! | `service` | signals, the service manager, the configuration read again |
 //! | `serving` | the thread that owns the core, the table and all sockets of clients and peers |
 //! | `coordinator_link` | the thread that sends heartbeats |
 //! | `pulse` | what these two tell each other without waiting |
@@ -19,6 +20,7 @@ mod data_threads;
 mod events;
 mod node_error;
 mod pulse;
+mod service;
 mod serving;
 mod start;
 mod tool;
@@ -41,8 +43,8 @@ fn main() -> ExitCode {
     if let Some(code) = arguments.looks.carry_out(&in_force) {
         return code;
     }
-    logging::start(arguments.log_format, arguments.log_level);
-    match start::run(&arguments) {
+    let log_level = logging::start(arguments.log_format, arguments.log_level);
+    match start::run(&arguments, in_force, log_level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

@@ -16,7 +16,8 @@
 //! | `primary_links` | connections that a primary opened to us |
 //! | `copy_serve`, `fetches` | full copies, given and taken |
 //! | `outbox`, `piece`, `slab` | bytes that wait for a socket, large batches, keys that are used once |
-//! | `report` | the newest report for the heartbeats |
+//! | `report`, `status_line` | the newest report for the heartbeats; the same for an operator |
+//! | `leaving` | what a primary does before it stops |
 
 mod client_connection;
 mod client_output;
@@ -30,6 +31,7 @@ mod fetches;
 mod follower_link;
 mod follower_links;
 mod follower_output;
+mod leaving;
 mod listener;
 mod outbox;
 mod piece;
@@ -41,6 +43,7 @@ mod redis_requests;
 mod report;
 mod shard;
 mod slab;
+mod status_line;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -49,12 +52,14 @@ use std::sync::Arc;
 use kv_common::message::hello::{Caller, Hello, PROTOCOL_VERSION};
 use kv_common::time::{Monotonic, Now};
 use kv_common::view::PrimarySeat;
+use kv_daemon::signals::Asked;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::events::{Event, Events};
 use crate::pulse::Pulse;
+use crate::service::Service;
 use kv_daemon::clock;
 
 use self::shard::Shard;
@@ -117,25 +122,32 @@ impl Serving {
         })
     }
 
-    /// Serves until `stop` is done. Its tasks live on the `LocalSet` that this runs on.
+    /// Serves until it is asked to stop. Its tasks live on the `LocalSet` that this runs on.
     pub(crate) async fn run(
         self: &Rc<Self>,
         listeners: Listeners,
         events: &mut Events,
-        stop: impl Future<Output = ()>,
+        service: &mut Service,
     ) -> Ended {
         tokio::task::spawn_local(listener::listen(Rc::clone(self), listeners.main));
         if let Some(redis) = listeners.redis {
             tokio::task::spawn_local(redis_connection::listen(Rc::clone(self), redis));
         }
-        let mut stop = std::pin::pin!(stop);
         let mut taken = Vec::new();
         self.turn(|_, _| {});
         loop {
-            let wake_at = self.shard.borrow().next_wake();
+            let wake_at = self
+                .shard
+                .borrow()
+                .next_wake()
+                .min(service.manager.next_due());
             self.sleeps_until.set(wake_at);
             tokio::select! {
-                () = &mut stop => return Ended::Stopped,
+                asked = service.asked() => {
+                    if self.is_over(asked, service).await {
+                        return Ended::Stopped;
+                    }
+                }
                 _ = events.recv_many(&mut taken, EVENTS_PER_TURN) => self.take_events(&mut taken),
                 () = sleep(wake_at.since(clock::monotonic())) => self.turn(Shard::time_came),
                 () = self.wakes_earlier.notified() => {}
@@ -145,6 +157,27 @@ impl Serving {
             }
             if self.disk_works_again.get() {
                 return Ended::DiskWorksAgain;
+            }
+            let now = clock::now();
+            let shard = self.shard.borrow();
+            if shard.has_left(now.monotonic) {
+                return Ended::Stopped;
+            }
+            service
+                .manager
+                .turn(now.monotonic, || shard.status_line(now));
+        }
+    }
+
+    /// Carries out what was asked for; says whether nothing is left to be served.
+    async fn is_over(&self, asked: Asked, service: &mut Service) -> bool {
+        match asked {
+            Asked::Stop => !self.turn(Shard::begin_to_leave),
+            Asked::Reload => {
+                if let Some(interval) = service.reload().await {
+                    self.turn(|shard, now| shard.change_dump_interval(now, interval));
+                }
+                false
             }
         }
     }

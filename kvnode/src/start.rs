@@ -13,6 +13,8 @@ use std::time::Instant;
 use kv_common::id::{Address, NodeId, ShardId};
 use kv_common::message::control::{DataSummary, FsyncMode, HeldRole, NodeReport, Registration};
 use kv_common::view::PrimarySeat;
+use kv_daemon::config_file::InForce;
+use kv_daemon::logging::LogLevel;
 use kv_daemon::{clock, raise_open_files};
 use kv_net::{ListenError, listen};
 use kvnode_core::input::{Identity, Start};
@@ -24,7 +26,6 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
@@ -34,6 +35,7 @@ use crate::data_threads::DataThreads;
 use crate::events::{Event, Events, Mailbox, mailbox};
 use crate::node_error::NodeError;
 use crate::pulse::Pulse;
+use crate::service::Service;
 use crate::serving::{Ended, Listeners, Remains, Serving, Setup};
 
 /// Messages to the coordinator that wait for its link. The core has a few under way.
@@ -50,7 +52,11 @@ struct Opened {
 ///
 /// # Errors
 /// When it cannot start, when the coordinator will never take it, or when a stop was not clean.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    in_force: InForce,
+    log_level: LogLevel,
+) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -62,9 +68,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), NodeError> {
     advertised(arguments, &Bound::of(&probe)?)?;
     drop(probe);
     // Who is asked to stop while the data is read stops when it is, and not in the middle of it.
-    let stop = runtime.block_on(async { StopSignals::listen() })?;
+    let mut service = runtime.block_on(async { Service::start(log_level, in_force) })?;
+    service.manager.status("loading the data".to_owned());
     let opened = open(arguments)?;
-    serve(&runtime, arguments, opened, stop)
+    serve(&runtime, arguments, opened, service)
 }
 
 /// The data directory will be made, a folder elsewhere not: its name may well be a slip.
@@ -79,28 +86,6 @@ fn check_db_txt_folder(arguments: &Arguments) -> Result<(), NodeError> {
     }
     let path = path.clone();
     Err(NodeError::NoDbTxtFolder { path })
-}
-
-/// The signals that ask a daemon to stop.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn asked(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 fn open(arguments: &Arguments) -> Result<Opened, NodeError> {
@@ -168,7 +153,7 @@ fn serve(
     runtime: &Runtime,
     arguments: &Arguments,
     opened: Opened,
-    stop_signals: StopSignals,
+    mut service: Service,
 ) -> Result<(), NodeError> {
     let tasks = LocalSet::new();
     let listeners = runtime.block_on(open_doors(arguments))?;
@@ -178,12 +163,15 @@ fn serve(
         let Running {
             serving, events, ..
         } = &mut running;
-        serving.run(listeners, events, stop_signals.asked()).await
+        service.manager.ready();
+        serving.run(listeners, events, &mut service).await
     }));
     if matches!(ended, Ended::DiskWorksAgain) {
         tracing::info!("the disk works again; starting anew from what it holds");
         return Err(NodeError::StartAnew(start_anew()));
     }
+    service.manager.stopping();
+    service.manager.status("writing everything down".to_owned());
     // Every connection closes with its task.
     drop(tasks);
     let stopped = stop(running, arguments.db_txt());

@@ -1,10 +1,13 @@
 //! What the programs of this workspace have in common at their edge: the version that they name,
-//! the configuration file, log lines, and the clocks.
+//! the configuration file, log lines, the clocks, signals, and the service manager.
 
 pub mod clock;
 pub mod config_file;
 pub mod logging;
 mod open_files;
+pub mod reload;
+pub mod service_manager;
+pub mod signals;
 
 pub use open_files::raise_open_files;
 

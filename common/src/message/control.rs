@@ -242,6 +242,9 @@ pub struct NodeReport {
     pub followers: Vec<FollowerProgress>,
     /// At a joiner: the copy under way.
     pub copy: Option<CopyProgress>,
+    /// It was asked to stop, and wants to hand its role over first.
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 /// A node's promise to accept no entry and grant no lease below an epoch.

@@ -10,7 +10,7 @@ use kv_common::message::control::{
 use kv_common::message::registry::Event;
 use kv_common::time::{Monotonic, Now};
 use kv_common::timing::Timing;
-use kv_common::view::{ClusterMap, View, ViewSettings};
+use kv_common::view::{ClusterMap, PrimarySeat, View, ViewSettings};
 
 use crate::cluster_state::{ClusterState, Command};
 use crate::effect::Effect;
@@ -64,6 +64,8 @@ pub struct Coordinator {
     /// Why no first view can be formed although enough nodes are here.
     pub(crate) formation_blocked: Option<String>,
     pub(crate) form_ordered: Option<Option<NodeId>>,
+    /// The primary that was the last to be handed over for because it was about to stop.
+    pub(crate) handed_over_for: Option<PrimarySeat>,
     /// When the view in force was installed, or this run began.
     pub(crate) installed_at: Monotonic,
     /// What this turn wants to be done, once it is durable.
@@ -94,6 +96,7 @@ impl Coordinator {
             halted: state.past_is_missing().then(lost_past::of_a_new_state),
             formation_blocked: None,
             form_ordered: None,
+            handed_over_for: None,
             installed_at: now.monotonic,
             outbox: Vec::new(),
             events: Vec::new(),
@@ -170,6 +173,8 @@ impl Coordinator {
                 }
             }
             Input::Order { token, order } => self.order(now, token, order),
+            // The rule about settings does the rest.
+            Input::SettingsChanged(settings) => self.settings = settings,
             Input::Stored { ticket } => self.stored(ticket),
         }
     }

@@ -15,7 +15,8 @@ use crate::liveness::Liveness;
 #[derive(Clone, Debug)]
 pub(crate) struct Handover {
     pub(crate) to: NodeId,
-    pub(crate) token: OrderToken,
+    /// The order that waits for its end, if somebody gave one.
+    pub(crate) token: Option<OrderToken>,
     /// After this, the ordinary way is taken.
     pub(crate) give_up_at: Monotonic,
 }

@@ -4,6 +4,8 @@ use kv_common::id::{Incarnation, NodeId};
 use kv_common::message::control::NodeToCoordinator;
 use kv_common::message::registry::Order;
 
+use crate::coordinator::Settings;
+
 /// The shell's name for one connection of a node. Never used twice in a run, so that what comes
 /// late from a broken connection is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +50,8 @@ pub enum Input {
         /// What.
         order: Order,
     },
+    /// The operator changed what the coordinator was started with.
+    SettingsChanged(Settings),
     /// What was to be stored is durable. Tickets come back in order.
     Stored {
         /// Which.

@@ -7,6 +7,7 @@ use kv_common::id::{Incarnation, NodeId};
 use kv_common::message::control::{NodeReport, Standing};
 use kv_common::time::Monotonic;
 use kv_common::timing::Timing;
+use kv_common::view::PrimarySeat;
 
 use crate::input::ConnectionId;
 
@@ -153,6 +154,24 @@ impl Liveness {
     /// What a node that is connected reported in its present run.
     pub(crate) fn report_of_connected(&self, node: NodeId) -> Option<&NodeReport> {
         self.report_of(node).filter(|_| self.is_connected(node))
+    }
+
+    /// Whether this run has said that it is about to stop.
+    pub(crate) fn is_leaving(&self, seat: PrimarySeat) -> bool {
+        let Some(heard) = self.nodes.get(&seat.node) else {
+            return false;
+        };
+        let says_so = heard
+            .report
+            .as_ref()
+            .is_some_and(|(report, _)| report.leaving);
+        says_so && heard.incarnation == seat.incarnation && heard.connection.is_some()
+    }
+
+    /// Whether a node is connected and has not said that it is about to stop.
+    pub(crate) fn is_staying(&self, node: NodeId) -> bool {
+        let leaving = self.report_of(node).is_some_and(|report| report.leaving);
+        self.is_connected(node) && !leaving
     }
 
     /// How long a node was not heard, as far as that counts.

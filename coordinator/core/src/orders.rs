@@ -59,6 +59,38 @@ impl Coordinator {
         if !self.live.is_connected(to) {
             return Err(format!("{name} is not connected"));
         }
+        let why = format!("an operator wants {name} to be primary");
+        self.begin_handover(now, &view, to, Some(token), why)
+    }
+
+    /// A primary that is about to stop hands over first, once.
+    pub(crate) fn hand_over_of_leaving(&mut self, now: Now) -> bool {
+        let Some(view) = self.state.view().cloned() else {
+            return false;
+        };
+        if !self.live.is_leaving(view.primary) || self.handed_over_for == Some(view.primary) {
+            return false;
+        }
+        let Some(to) = self.furthest_backup(&view) else {
+            return false;
+        };
+        self.handed_over_for = Some(view.primary);
+        let (from, name) = (
+            self.state.name_of(view.primary.node),
+            self.state.name_of(to),
+        );
+        let why = format!("{from} is about to stop: {name} is to be primary");
+        self.begin_handover(now, &view, to, None, why).is_ok()
+    }
+
+    fn begin_handover(
+        &mut self,
+        now: Now,
+        view: &View,
+        to: NodeId,
+        token: Option<OrderToken>,
+        why: String,
+    ) -> Result<(), String> {
         let primary = self
             .live
             .connection_of(view.primary.node)
@@ -74,11 +106,7 @@ impl Coordinator {
                     .after(timing.heartbeat_interval() * HANDOVER_BEATS),
             });
         }
-        self.event(
-            now,
-            "switchover",
-            format!("an operator wants {name} to be primary"),
-        );
+        self.event(now, "switchover", why);
         self.send(
             primary,
             CoordinatorToNode::Handover {
@@ -95,7 +123,7 @@ impl Coordinator {
         view.backups
             .iter()
             .copied()
-            .filter(|node| self.live.is_connected(*node))
+            .filter(|node| self.live.is_staying(*node))
             .max_by_key(|node| {
                 let held = self
                     .live

@@ -61,6 +61,12 @@ pub const RULES: &[Rule] = &[
         act: Coordinator::begin_failover,
     },
     Rule {
+        number: 450,
+        name: "switchover",
+        text: "the primary says that it is about to stop, and a backup is connected → a handover",
+        act: Coordinator::hand_over_of_leaving,
+    },
+    Rule {
         number: 500,
         name: "settings",
         text: "the settings differ from the view's → a view with the same members",

@@ -86,7 +86,9 @@ impl Coordinator {
         let what = format!("{from} handed over to {name}");
         let epoch = view.epoch;
         self.install(now, view, "switchover", what);
-        self.answer(token, Ok(format!("{name} is primary, epoch {epoch}")));
+        if let Some(token) = token {
+            self.answer(token, Ok(format!("{name} is primary, epoch {epoch}")));
+        }
     }
 
     /// A handover that cannot end well any more becomes an ordinary failover at the same seal.
@@ -110,7 +112,10 @@ impl Coordinator {
         let handover = self.failover.as_mut().and_then(Failover::take_handover);
         if let Some(handover) = handover {
             let why = format!("the switchover failed: {why}; a failover follows");
-            self.answer(handover.token, Err(Refusal::NotAllowed { why }));
+            match handover.token {
+                Some(token) => self.answer(token, Err(Refusal::NotAllowed { why })),
+                None => self.log(why),
+            }
         }
     }
 

@@ -159,6 +159,7 @@ impl World {
             hears: Vec::new(),
             followers: Vec::new(),
             copy: None,
+            leaving: false,
         }
     }
 }

@@ -99,6 +99,14 @@ impl Dumps {
 }
 
 impl Shard {
+    /// Writes `db.txt` as often as `interval` says, counted from now.
+    pub(super) fn change_dump_interval(&mut self, now: Now, interval: DumpInterval) {
+        if self.dumps.interval != interval {
+            self.dumps.interval = interval;
+            self.dumps.plan_next(now.monotonic);
+        }
+    }
+
     /// Writes `db.txt` if that is due and anything was written since.
     pub(super) fn dump_if_due(&mut self, now: Now) {
         if self.dumps.next_due > now.monotonic {

@@ -17,6 +17,7 @@ pub(super) struct Publisher {
     reports: watch::Sender<NodeReport>,
     pulse: Arc<Pulse>,
     published_at: Monotonic,
+    leaving: bool,
 }
 
 impl Publisher {
@@ -29,12 +30,18 @@ impl Publisher {
             reports,
             pulse,
             published_at: now,
+            leaving: false,
         }
     }
 
     /// When the report is too old for the next heartbeat.
     pub(super) fn next_due(&self) -> Monotonic {
         self.published_at.after(self.every())
+    }
+
+    /// Says from the next report on that the node is about to stop.
+    pub(super) fn say_leaving(&mut self) {
+        self.leaving = true;
     }
 
     /// Publishes a report if it is due, or at once.
@@ -49,6 +56,7 @@ impl Publisher {
     /// The report as of now.
     pub(super) fn report(&self, now: Now, replica: &Replica, log: &LogHandle) -> NodeReport {
         let mut report = replica.report(now);
+        report.leaving = self.leaving;
         if report.disk == DiskHealth::Works
             && let Some(pending) = log.pulse().pending_for()
             && pending >= self.pulse.heartbeat_interval()

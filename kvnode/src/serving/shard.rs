@@ -34,10 +34,12 @@ use super::disk_watch;
 use super::dumps::Dumps;
 use super::fetches::Fetches;
 use super::follower_links::FollowerLinks;
+use super::leaving::Leaving;
 use super::primary_links::PrimaryLinks;
 use super::redis_requests::RedisClients;
 use super::report::Publisher;
 use super::slab::Slab;
+use super::status_line::status_line;
 
 /// What the serving thread starts from.
 #[derive(Debug)]
@@ -122,6 +124,7 @@ pub(super) struct Shard {
     /// The cluster that the meta records name.
     pub(super) stored_cluster: Option<ClusterId>,
     pub(super) disk_works: bool,
+    pub(super) leaving: Leaving,
     pub(super) serving: Weak<Serving>,
     outgoing: mpsc::Sender<NodeToCoordinator>,
     effects: Vec<Effect>,
@@ -155,6 +158,7 @@ impl Shard {
             pulse: setup.pulse,
             hopeless: None,
             disk_works: true,
+            leaving: Leaving::No,
             serving,
             outgoing: setup.outgoing,
             effects: Vec::new(),
@@ -188,6 +192,14 @@ impl Shard {
     pub(super) fn new_link(&mut self) -> LinkId {
         self.last_link += 1;
         LinkId(self.last_link)
+    }
+
+    /// How the node is, in a line for the operator.
+    pub(super) fn status_line(&self, now: Now) -> String {
+        let view = self.replica.promises().view.as_ref();
+        let members = view.map_or(0, |view| view.members().count());
+        let report = self.publisher.report(now, &self.replica, &self.storage.log);
+        status_line(&report, members, self.replica.hears_coordinator())
     }
 
     pub(super) fn take_hopeless(&mut self) -> Option<String> {

@@ -347,6 +347,15 @@ impl Cluster {
         coordinator.expect("the coordinator runs").kill();
     }
 
+    /// Has the coordinator read its configuration again (SIGHUP).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn hang_up_coordinator(&self) {
+        let coordinator = self.coordinator.as_ref();
+        coordinator.expect("the coordinator runs").hang_up();
+    }
+
     /// `kill -9` of everything.
     pub fn kill_all(&mut self) {
         self.kill_coordinator();

@@ -192,6 +192,11 @@ impl Daemon {
         self.signal(Signal::CONT);
     }
 
+    /// Has it read its configuration again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a child has a pid"), signal).expect("our own child is signalled");

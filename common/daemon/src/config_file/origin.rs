@@ -67,6 +67,15 @@ impl InForce {
         });
         Self(settings.collect())
     }
+
+    /// The names of the settings that have another value than in `before`.
+    pub(crate) fn different_from(&self, before: &Self) -> Vec<&str> {
+        let pairs = self.0.iter().zip(&before.0);
+        pairs
+            .filter(|(now, before)| now.words != before.words)
+            .map(|(now, _)| now.name.as_str())
+            .collect()
+    }
 }
 
 fn value(argument: &Arg, name: &str, matches: &ArgMatches, file: Option<&File>) -> Value {

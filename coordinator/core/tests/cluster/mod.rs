@@ -30,6 +30,7 @@ struct Played {
     connection: Option<u64>,
     silent: bool,
     idle: bool,
+    leaving: bool,
     disk_broken: bool,
     loses: BTreeSet<u64>,
     seal: u64,
@@ -110,6 +111,7 @@ impl Cluster {
             ["silent", node] => self.node(node).silent = true,
             ["loud", node] => self.node(node).silent = false,
             ["idle", node] => self.node(node).idle = true,
+            ["leaves", node] => self.node(node).leaving = true,
             ["loses", node, peer] => {
                 let peer = number(peer);
                 self.node(node).loses.insert(peer);
@@ -368,6 +370,7 @@ impl Cluster {
             hears,
             followers: Vec::new(),
             copy: None,
+            leaving: played.leaving,
         }
     }
 

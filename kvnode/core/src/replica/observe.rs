@@ -12,7 +12,8 @@ use crate::state::State;
 use super::{Replica, Role};
 
 impl Replica {
-    /// How the node is. The age of the serving thread is for the sender to fill in.
+    /// How the node is. The age of the serving thread, and whether the node leaves, are for the shell to
+    /// fill in.
     #[must_use]
     pub fn report(&self, now: Now) -> NodeReport {
         let local = &self.local;
@@ -35,6 +36,7 @@ impl Replica {
             hears: self.hears(now.monotonic),
             followers: self.follower_progress(now.monotonic),
             copy: local.copying.and_then(|copying| copying.progress),
+            leaving: false,
         }
     }
 
@@ -109,6 +111,22 @@ impl Replica {
     #[must_use]
     pub fn map(&self) -> Option<&ClusterMap> {
         self.local.map.as_ref()
+    }
+
+    /// Whether there is somebody to hand the role of primary over to, and a coordinator to arrange it.
+    #[must_use]
+    pub fn could_hand_over(&self) -> bool {
+        let has_backups = self
+            .local
+            .view()
+            .is_some_and(|view| !view.backups.is_empty());
+        self.role().primary_epoch().is_some() && has_backups && self.local.coordinator_up
+    }
+
+    /// Whether the coordinator is connected.
+    #[must_use]
+    pub fn hears_coordinator(&self) -> bool {
+        self.local.coordinator_up
     }
 
     /// Whether copies may be fetched from here: this is a serving primary.

@@ -21,5 +21,6 @@ mod redis_difference;
 mod restarts;
 mod rounds;
 mod starting;
+mod stops;
 mod switchover;
 mod ways_out;

@@ -1,0 +1,96 @@
+//! What stands between the registry and whoever runs the service: signals, the service manager, and the
+//! configuration, read again.
+
+use std::io;
+
+use coordinator_core::coordinator::Settings;
+use kv_common::message::registry::ClusterStatus;
+use kv_daemon::config_file::{Configuration, InForce};
+use kv_daemon::logging::LogLevel;
+use kv_daemon::reload::reread;
+use kv_daemon::service_manager::ServiceManager;
+use kv_daemon::signals::{Asked, Signals};
+
+use crate::cli::Arguments;
+
+/// What changes without a restart.
+const LIVE: [&str; 3] = ["copies", "min-in-sync", "log-level"];
+
+/// The outer side of a running coordinator.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) manager: ServiceManager,
+    signals: Signals,
+    log_level: LogLevel,
+    in_force: InForce,
+    settings: Settings,
+}
+
+impl Service {
+    /// Listens to signals from now on. Needs a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn start(
+        log_level: LogLevel,
+        in_force: InForce,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            manager: ServiceManager::of_environment(),
+            signals: Signals::listen()?,
+            log_level,
+            in_force,
+            settings,
+        })
+    }
+
+    /// What the coordinator is asked next. Nothing is lost when the future is dropped.
+    pub(crate) async fn asked(&mut self) -> Asked {
+        self.signals.next().await
+    }
+
+    /// Reads the configuration again. Gives what the core has to act upon.
+    pub(crate) async fn reload(&mut self) -> Option<Settings> {
+        self.manager.reloading();
+        let reread = reread::<Arguments>(&self.in_force, &LIVE).await;
+        self.manager.ready();
+        let Configuration {
+            arguments,
+            in_force,
+        } = reread?;
+        let Some(settings) = arguments.settings() else {
+            let why = arguments.more_to_hold_than_copies().to_string();
+            let why = why.lines().next().unwrap_or_default();
+            tracing::error!("the configuration stays as it is: {why}");
+            return None;
+        };
+        self.log_level.set(arguments.log_level);
+        self.in_force = in_force;
+        self.settings.copies = settings.copies;
+        self.settings.min_in_sync = settings.min_in_sync;
+        Some(self.settings)
+    }
+}
+
+/// Epoch, primary, and what the cluster suffers from, in a line for the operator.
+pub(crate) fn status_line(status: &ClusterStatus) -> String {
+    let map = &status.map;
+    let who = match &map.view {
+        None => format!("no view yet, {} nodes known", status.nodes.len()),
+        Some(view) => {
+            let primary = view.primary.node;
+            let name = map.nodes.get(&primary).map(|info| info.name.clone());
+            let name = name.unwrap_or_else(|| primary.to_string());
+            let (members, copies) = (view.members().count(), view.settings.copies);
+            format!(
+                "epoch {}, primary {name}, {members} of {copies} copies in sync",
+                view.epoch
+            )
+        }
+    };
+    match status.conditions.first() {
+        None => who,
+        Some(condition) => format!("{who}; {condition}"),
+    }
+}
