@@ -41,6 +41,10 @@ pub(crate) struct Arguments {
     #[arg(value_delimiter = ',', requires = "sentinel_listen")]
     pub(crate) sentinel_announce: Vec<Address>,
 
+    /// Where to show the cluster, metrics and health over HTTP; port 0 takes a free one [default: nowhere]
+    #[arg(long, env = "KV_COORDINATOR_HTTP_LISTEN", value_name = "ADDR")]
+    pub(crate) http_listen: Option<Address>,
+
     /// The folder of the coordinator's data
     #[arg(long, env = "KV_COORDINATOR_DATA_DIR", value_name = "DIR")]
     #[arg(required = true)]

@@ -8,28 +8,35 @@
 //! | `connections`, `node_connection`, `client_connection` | who calls, and what is read from and written to them |
 //! | `sentinel_connection` | Redis clients that ask where the primary is |
 //! | `service` | signals, the service manager, the configuration read again |
+//! | `snapshot`, `metrics` | what the registry leaves behind for the HTTP thread, and how it is shown |
 //! | `stored` | what is remembered, on the disk |
 //! | `store_thread` | the thread that writes it |
 
 mod cli;
 mod client_connection;
 mod connections;
+mod metrics;
 mod node_connection;
 mod registry;
 mod sentinel_connection;
 mod service;
+mod snapshot;
 mod start;
 mod store_thread;
 mod stored;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use kv_daemon::config_file::Configuration;
-use kv_daemon::{config_file, logging};
+use kv_daemon::{config_file, documents, logging};
 
 use crate::cli::Arguments;
 
 fn main() -> ExitCode {
+    if let Some(code) = documents::asked_for(Arguments::command) {
+        return code;
+    }
     let Configuration::<Arguments> {
         arguments,
         in_force,

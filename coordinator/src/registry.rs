@@ -1,6 +1,7 @@
 //! The task that owns the core: what arrives goes in, and what the core asks for is carried out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_core::coordinator::Coordinator;
@@ -10,6 +11,7 @@ use kv_common::id::{Address, Incarnation, NodeId};
 use kv_common::message::control::{CoordinatorToNode, NodeToCoordinator};
 use kv_common::message::registry::{ClientToCoordinator, CoordinatorToClient, Event};
 use kv_common::refusal::Refusal;
+use kv_common::time::Monotonic;
 use kv_common::view::ClusterMap;
 use kv_daemon::clock;
 use kv_daemon::signals::Asked;
@@ -17,7 +19,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::metrics::{Counters, ObservedCoordinator};
 use crate::service::{Service, status_line};
+use crate::snapshot::{Publisher, Snapshot};
 use crate::store_thread::{Job, StoreEvent, StoreThread};
 use crate::stored::{EVENTS_KEPT, StoredError};
 
@@ -65,6 +69,7 @@ struct NodeDoor {
     outgoing: mpsc::Sender<CoordinatorToNode>,
     /// Maps are for those that are.
     registered: bool,
+    last_heartbeat: Option<Monotonic>,
 }
 
 /// The owner of the core.
@@ -78,12 +83,22 @@ pub(crate) struct Registry {
     events: VecDeque<Event>,
     maps: watch::Sender<ClusterMap>,
     primary_address: Option<Address>,
+    counters: Arc<Counters>,
+    publisher: Publisher,
 }
 
 impl Registry {
     pub(crate) fn new(core: Coordinator, store: StoreThread, events: VecDeque<Event>) -> Self {
         let maps = watch::Sender::new(core.map().clone());
+        let now = clock::now();
+        let publisher = Publisher::new(Snapshot {
+            at: now.monotonic,
+            status: core.status(now),
+            events: Vec::new(),
+        });
         Self {
+            counters: Arc::new(Counters::default()),
+            publisher,
             core,
             store,
             nodes: BTreeMap::new(),
@@ -98,6 +113,14 @@ impl Registry {
     /// The newest durable map, for those that watch.
     pub(crate) fn maps(&self) -> watch::Receiver<ClusterMap> {
         self.maps.subscribe()
+    }
+
+    /// What the HTTP thread sees of the coordinator.
+    pub(crate) fn observed(&self) -> ObservedCoordinator {
+        ObservedCoordinator {
+            counters: Arc::clone(&self.counters),
+            snapshots: self.publisher.subscribe(),
+        }
     }
 
     /// Makes the start itself durable, before anybody is listened to.
@@ -138,8 +161,13 @@ impl Registry {
             }
             // The core's own turns come often enough for it.
             let now = clock::now();
-            let status = || status_line(&self.core.status(now));
-            service.manager.turn(now.monotonic, status);
+            let status = || self.core.status(now);
+            service
+                .manager
+                .turn(now.monotonic, || status_line(&status()));
+            let version = self.core.map().version;
+            self.publisher
+                .turn(now.monotonic, version, &self.events, status);
         }
     }
 
@@ -164,6 +192,9 @@ impl Registry {
     async fn stored(&mut self, event: Option<StoreEvent>) -> Result<(), Ended> {
         match event {
             Some(StoreEvent::Saved { ticket, events }) => {
+                for event in &events {
+                    self.counters.decided(event);
+                }
                 self.events.extend(events);
                 while self.events.len() as u64 > EVENTS_KEPT {
                     self.events.pop_front();
@@ -189,6 +220,7 @@ impl Registry {
                 let door = NodeDoor {
                     outgoing,
                     registered: false,
+                    last_heartbeat: None,
                 };
                 self.nodes.insert(connection, door);
                 Input::NodeConnected {
@@ -200,10 +232,15 @@ impl Registry {
             Arrival::NodeSays {
                 connection,
                 message,
-            } => Input::NodeSays {
-                connection,
-                message,
-            },
+            } => {
+                if matches!(message, NodeToCoordinator::Heartbeat(_)) {
+                    self.note_heartbeat(connection);
+                }
+                Input::NodeSays {
+                    connection,
+                    message,
+                }
+            }
             Arrival::NodeGone { connection } => {
                 self.nodes.remove(&connection);
                 Input::NodeDisconnected { connection }
@@ -213,6 +250,15 @@ impl Registry {
             }
         };
         self.core.handle(clock::now(), input);
+    }
+
+    fn note_heartbeat(&mut self, connection: ConnectionId) {
+        let now = clock::monotonic();
+        if let Some(door) = self.nodes.get_mut(&connection)
+            && let Some(before) = door.last_heartbeat.replace(now)
+        {
+            self.counters.heartbeat_gaps.observe(now.since(before));
+        }
     }
 
     fn client_asks(

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use coordinator_core::cluster_state::ClusterState;
 use coordinator_core::coordinator::{Coordinator, Settings};
-use kv_common::id::ClusterId;
+use kv_common::id::{Address, ClusterId};
 use kv_common::timing::Timing;
 use kv_daemon::config_file::InForce;
 use kv_daemon::logging::LogLevel;
 use kv_daemon::{clock, raise_open_files};
+use kv_http::{HttpError, HttpServer};
 use kv_net::{ListenError, listen};
 use kv_store::{DataDir, DataDirError, DataDirOwner};
 use rand::TryRng;
@@ -41,6 +43,9 @@ pub(crate) enum CoordinatorError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// It cannot show anything over HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -170,13 +175,27 @@ async fn serve(
     };
     let door = Rc::new(Door::new(cluster, arrivals, registry.maps()));
     let listening = tokio::task::spawn_local(connections::listen(door, doors.listener));
+    let http = match &doors.arguments.http_listen {
+        Some(address) => Some(show(address, registry)?),
+        None => None,
+    };
     tracing::info!("ready");
     service.manager.ready();
     let ended = registry.run(arrived, service).await;
     tracing::info!("stopping");
     listening.abort();
+    if let Some(http) = http {
+        http.stop();
+    }
     if let Some(sentinel) = sentinel {
         sentinel.abort();
     }
     Ok(ended)
+}
+
+fn show(address: &Address, registry: &Registry) -> Result<HttpServer, HttpError> {
+    let observed = Arc::new(registry.observed());
+    let server = HttpServer::spawn(address, kv_http::routes(observed))?;
+    tracing::info!(address = %server.address(), "showing the cluster over HTTP");
+    Ok(server)
 }

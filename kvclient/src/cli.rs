@@ -22,7 +22,8 @@ mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use kv_daemon::documents;
 use kvclient::{Client, ClientOptions};
 
 use self::arguments::{Arguments, Command, RestoreArguments};
@@ -37,6 +38,9 @@ pub(crate) struct Context {
 
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
+    if let Some(code) = documents::asked_for(Arguments::command) {
+        return code;
+    }
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

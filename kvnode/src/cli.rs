@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Command, CommandFactory, Parser, ValueEnum};
 use jiff::SignedDuration;
 use kv_common::id::{Address, AddressError};
 use kv_common::message::control::FsyncMode;
@@ -47,6 +47,10 @@ pub(crate) struct Arguments {
     #[arg(long, env = "KVNODE_REDIS_ADVERTISE", value_name = "ADDR")]
     #[arg(requires = "redis_listen", value_parser = reachable_address)]
     pub(crate) redis_advertise: Option<Address>,
+
+    /// Where to show metrics and health over HTTP; port 0 takes a free one [default: nowhere]
+    #[arg(long, env = "KVNODE_HTTP_LISTEN", value_name = "ADDR")]
+    pub(crate) http_listen: Option<Address>,
 
     /// The folder of this node's data
     #[arg(long, env = "KVNODE_DATA_DIR", value_name = "DIR", required = true)]
@@ -155,6 +159,13 @@ impl FromStr for DumpInterval {
         let duration = Duration::try_from(duration).map_err(|_| DumpIntervalError)?;
         Ok(Self((!duration.is_zero()).then_some(duration)))
     }
+}
+
+/// The command line as manual pages describe it: the daemon, and the tools beside it.
+pub(crate) fn command_with_tools() -> Command {
+    tool::subcommands()
+        .into_iter()
+        .fold(Arguments::command(), Command::subcommand)
 }
 
 impl Arguments {

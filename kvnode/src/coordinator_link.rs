@@ -170,7 +170,9 @@ impl Link {
         for address in coordinators.iter().cycle() {
             let was_up = match self.register(address).await {
                 Ok((receiver, sender)) => {
+                    self.options.pulse.set_coordinator_up(true);
                     let down = self.serve(address, receiver, sender).await;
+                    self.options.pulse.set_coordinator_up(false);
                     if !self.post(CoordinatorEvent::Lost).await {
                         return;
                     }
@@ -297,7 +299,9 @@ impl Link {
 
     fn heartbeat(&self) -> NodeToCoordinator {
         let mut report = self.options.reports.borrow().clone();
-        let age = self.options.pulse.serving_age(clock::monotonic());
+        let now = clock::monotonic();
+        self.options.pulse.heartbeat(now);
+        let age = self.options.pulse.serving_age(now);
         report.serving_age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         NodeToCoordinator::Heartbeat(report)
     }

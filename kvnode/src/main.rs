@@ -9,6 +9,7 @@
 //! | `coordinator_link` | the thread that sends heartbeats |
 //! | `pulse` | what these two tell each other without waiting |
 //! | `data_threads`, `copy_fetch` | the storage threads, and how a copy replaces what they work on |
+//! | `metrics` | what is measured, and how it is shown over HTTP |
 //! | `tool` | what is done with a data directory instead of running on it |
 //! | `node_error` | why it does not start, or ends by itself |
 //! | `events` | what other threads tell the serving thread |
@@ -18,6 +19,7 @@ mod coordinator_link;
 mod copy_fetch;
 mod data_threads;
 mod events;
+mod metrics;
 mod node_error;
 mod pulse;
 mod service;
@@ -28,11 +30,14 @@ mod tool;
 use std::process::ExitCode;
 
 use kv_daemon::config_file::Configuration;
-use kv_daemon::{config_file, logging};
+use kv_daemon::{config_file, documents, logging};
 
 use crate::cli::Arguments;
 
 fn main() -> ExitCode {
+    if let Some(code) = documents::asked_for(cli::command_with_tools) {
+        return code;
+    }
     if let Some(tool) = tool::asked_for() {
         return tool.run();
     }

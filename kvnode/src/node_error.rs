@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use kv_http::HttpError;
 use kv_net::ListenError;
 use kvnode_storage::{DataDirError, DataSetError, MetaError};
 use rand::rngs::SysError;
@@ -14,6 +15,9 @@ pub(crate) enum NodeError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// It cannot show its metrics.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// Nobody could reach it.
     #[error(
         "--{listen} {address} is no address that others can reach; say with --{advertise} which one is"

@@ -16,6 +16,7 @@
 //! | `primary_links` | connections that a primary opened to us |
 //! | `copy_serve`, `fetches` | full copies, given and taken |
 //! | `outbox`, `piece`, `slab` | bytes that wait for a socket, large batches, keys that are used once |
+//! | `latencies` | how long batches take to become durable, and to be committed |
 //! | `report`, `status_line` | the newest report for the heartbeats; the same for an operator |
 //! | `leaving` | what a primary does before it stops |
 
@@ -31,6 +32,7 @@ mod fetches;
 mod follower_link;
 mod follower_links;
 mod follower_output;
+mod latencies;
 mod leaving;
 mod listener;
 mod outbox;
@@ -200,6 +202,9 @@ impl Serving {
         let mut shard = self.shard.borrow_mut();
         let now = clock::now();
         let result = take(&mut shard, now);
+        shard
+            .counters
+            .connections_are(self.connections.get(), shard.redis.count() as u64);
         shard.end_turn(now);
         if shard.core_timeout() < self.sleeps_until.get() {
             self.wakes_earlier.notify_one();

@@ -16,6 +16,7 @@ use kv_common::view::PrimarySeat;
 use kv_daemon::config_file::InForce;
 use kv_daemon::logging::LogLevel;
 use kv_daemon::{clock, raise_open_files};
+use kv_http::HttpServer;
 use kv_net::{ListenError, listen};
 use kvnode_core::input::{Identity, Start};
 use kvnode_core::replica::Replica;
@@ -33,6 +34,7 @@ use crate::cli::Arguments;
 use crate::coordinator_link::{CoordinatorLink, LinkOptions, standing};
 use crate::data_threads::DataThreads;
 use crate::events::{Event, Events, Mailbox, mailbox};
+use crate::metrics::show;
 use crate::node_error::NodeError;
 use crate::pulse::Pulse;
 use crate::service::Service;
@@ -145,6 +147,7 @@ fn storage_options(fsync: FsyncMode) -> StorageOptions {
 struct Running {
     serving: Rc<Serving>,
     link: CoordinatorLink,
+    http: Option<HttpServer>,
     events: Events,
     tail_certain: bool,
 }
@@ -235,11 +238,7 @@ fn start_threads(
     let addresses = advertised(arguments, bound)?;
     bound.log();
     let fsync = FsyncMode::from(arguments.fsync);
-    let Opened {
-        dir,
-        meta,
-        data_set,
-    } = opened;
+    let (dir, meta, data_set) = (opened.dir, opened.meta, opened.data_set);
     let record = meta.record().clone();
     let identity = identity(&record, fsync);
     let storage_options = storage_options(fsync);
@@ -258,6 +257,8 @@ fn start_threads(
     let replica = Replica::start(now, start);
     let pulse = Arc::new(Pulse::new(now.monotonic, record.cluster));
     let (reports, newest_report) = watch::channel::<NodeReport>(replica.report(now));
+    let http_listen = arguments.http_listen.as_ref();
+    let shown = show(http_listen, dir.path(), &pulse, &newest_report)?;
     let (outgoing, to_send) = mpsc::channel(OUTGOING_MESSAGES);
     let imported = data_set.imported;
     let report = newest_report.borrow().clone();
@@ -284,6 +285,8 @@ fn start_threads(
         dump_interval: arguments.dump_interval,
         outgoing,
         reports,
+        maps: shown.maps,
+        counters: shown.counters,
         pulse,
         mailbox,
     });
@@ -291,6 +294,7 @@ fn start_threads(
     Ok(Running {
         serving,
         link,
+        http: shown.http,
         events,
         tail_certain,
     })
@@ -376,10 +380,14 @@ fn stop(running: Running, db_txt: PathBuf) -> Result<(), NodeError> {
     let Running {
         serving,
         link,
+        http,
         events,
         tail_certain,
     } = running;
     link.stop();
+    if let Some(http) = http {
+        http.stop();
+    }
     // Who still has something to tell must not wait for somebody to hear it.
     drop(events);
     let serving = Rc::into_inner(serving).ok_or_else(|| unclean("a task did not end"))?;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 use kv_common::id::NodeId;
 use kv_daemon::VERSION;
 use kvnode_storage::{
@@ -106,6 +106,11 @@ pub(crate) fn asked_for() -> Option<Tool> {
         Ok(arguments) => Some(arguments.tool),
         Err(error) => error.exit(),
     }
+}
+
+/// The tools as the command line knows them.
+pub(crate) fn subcommands() -> Vec<Command> {
+    Arguments::command().get_subcommands().cloned().collect()
 }
 
 impl Tool {

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod config_file;
+pub mod documents;
 pub mod logging;
 mod open_files;
 pub mod reload;

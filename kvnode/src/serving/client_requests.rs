@@ -9,8 +9,10 @@ use kv_common::time::Now;
 use kvnode_core::input::{ClientToken, Input};
 use tracing::Level;
 
+use crate::metrics::Operation;
+
 use super::client_output::{ClientOutput, Exchange};
-use super::shard::Shard;
+use super::shard::{Asked, Shard};
 
 /// How much of a key stands in a log line.
 const LOGGED_KEY_BYTES: usize = 100;
@@ -62,7 +64,13 @@ impl Shard {
             Exchange::Command { output, .. } | Exchange::Export { output, .. } => output.begins(),
             Exchange::Redis(_) => {}
         }
-        let client = ClientToken(self.exchanges.insert(exchange));
+        let is_export = matches!(exchange, Exchange::Export { .. });
+        let asked = Asked {
+            exchange,
+            operation: (!is_export).then(|| Operation::of(&command)),
+            at: now.monotonic,
+        };
+        let client = ClientToken(self.exchanges.insert(asked));
         self.hand_to_core(now, client, stamp, command);
     }
 

@@ -23,8 +23,14 @@ impl Shard {
 
     fn take_log_event(&mut self, now: Now, event: LogEvent) {
         let input = match event {
-            LogEvent::Flushed { through } => Input::Flushed { through },
-            LogEvent::Cut { ticket } => Input::LogCut { ticket },
+            LogEvent::Flushed { through } => {
+                self.latencies.flushed(now.monotonic, through);
+                Input::Flushed { through }
+            }
+            LogEvent::Cut { ticket } => {
+                self.latencies.forget();
+                Input::LogCut { ticket }
+            }
             LogEvent::Read { request, batches } => Input::LogRead {
                 node: request.node,
                 link: request.link,

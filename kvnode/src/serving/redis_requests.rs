@@ -14,10 +14,12 @@ use kvnode_core::input::ClientToken;
 use kvnode_core::state::{Overlay, execute};
 use kvnode_redis::{Heard, Host, Plan, Shape, Task, Victims, copies};
 
+use crate::metrics::Operation;
+
 use super::client_output::Exchange;
 use super::redis_client::{RedisClient, RedisExchange};
 use super::redis_host::RedisHost;
-use super::shard::Shard;
+use super::shard::{Asked, Shard};
 
 /// What a command whose answer cannot be foreseen weighs: no other goes with it.
 const UNFORESEEN_WEIGHT: usize = 4096;
@@ -217,7 +219,12 @@ impl Shard {
             let result = self.read_as_replica(now, &command);
             return self.reply_to_redis(exchange, result);
         }
-        let token = ClientToken(self.exchanges.insert(Exchange::Redis(exchange)));
+        let asked = Asked {
+            exchange: Exchange::Redis(exchange),
+            operation: Some(Operation::of(&command)),
+            at: now.monotonic,
+        };
+        let token = ClientToken(self.exchanges.insert(asked));
         self.hand_to_core(now, token, None, command);
     }
 

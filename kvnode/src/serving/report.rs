@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kv_common::message::control::{DiskHealth, NodeReport};
 use kv_common::time::{Monotonic, Now};
+use kv_common::view::ClusterMap;
 use kvnode_core::replica::Replica;
 use kvnode_storage::LogHandle;
 use tokio::sync::watch;
@@ -15,6 +16,7 @@ use crate::pulse::Pulse;
 #[derive(Debug)]
 pub(super) struct Publisher {
     reports: watch::Sender<NodeReport>,
+    maps: watch::Sender<Option<ClusterMap>>,
     pulse: Arc<Pulse>,
     published_at: Monotonic,
     leaving: bool,
@@ -23,11 +25,13 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn new(
         reports: watch::Sender<NodeReport>,
+        maps: watch::Sender<Option<ClusterMap>>,
         pulse: Arc<Pulse>,
         now: Monotonic,
     ) -> Self {
         Self {
             reports,
+            maps,
             pulse,
             published_at: now,
             leaving: false,
@@ -50,6 +54,16 @@ impl Publisher {
             self.published_at = now.monotonic;
             let report = self.report(now, replica, log);
             self.reports.send_replace(report);
+            self.publish_map(replica.map());
+        }
+    }
+
+    /// Publishes the map if it is newer than the last.
+    fn publish_map(&self, newest: Option<&ClusterMap>) {
+        let version = |map: &ClusterMap| map.version;
+        let published = self.maps.borrow().as_ref().map(version);
+        if newest.map(version) != published {
+            self.maps.send_replace(newest.cloned());
         }
     }
 

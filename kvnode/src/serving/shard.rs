@@ -11,6 +11,7 @@ use kv_common::message::control::{
 };
 use kv_common::refusal::Refusal;
 use kv_common::time::{Monotonic, Now};
+use kv_common::view::ClusterMap;
 use kvnode_core::effect::Effect;
 use kvnode_core::input::{ClientToken, Identity, Input, LinkId};
 use kvnode_core::replica::Replica;
@@ -23,6 +24,7 @@ use crate::cli::DumpInterval;
 use crate::copy_fetch::CopyFetch;
 use crate::data_threads::DataThreads;
 use crate::events::Mailbox;
+use crate::metrics::{Counters, Operation};
 use crate::pulse::Pulse;
 use kv_daemon::clock;
 
@@ -34,6 +36,7 @@ use super::disk_watch;
 use super::dumps::Dumps;
 use super::fetches::Fetches;
 use super::follower_links::FollowerLinks;
+use super::latencies::Latencies;
 use super::leaving::Leaving;
 use super::primary_links::PrimaryLinks;
 use super::redis_requests::RedisClients;
@@ -58,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) dump_interval: DumpInterval,
     pub(crate) outgoing: mpsc::Sender<NodeToCoordinator>,
     pub(crate) reports: watch::Sender<NodeReport>,
+    pub(crate) maps: watch::Sender<Option<ClusterMap>>,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) mailbox: Mailbox,
 }
@@ -99,13 +104,24 @@ impl Storage {
     }
 }
 
+/// A request that the core was asked about.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) exchange: Exchange,
+    /// None: it is not measured.
+    pub(super) operation: Option<Operation>,
+    pub(super) at: Monotonic,
+}
+
 /// The core and everything that is touched in a turn.
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) replica: Replica,
     pub(super) identity: Identity,
     dir: Arc<DataDir>,
-    pub(super) exchanges: Slab<Exchange>,
+    pub(super) exchanges: Slab<Asked>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) latencies: Latencies,
     pub(super) touched_clients: Vec<Rc<ClientOutput>>,
     pub(super) redis: RedisClients,
     /// The port of the Redis door; 0: there is none.
@@ -142,6 +158,8 @@ impl Shard {
             identity: setup.identity,
             dir: Arc::clone(&setup.dir),
             exchanges: Slab::new(),
+            latencies: Latencies::new(Arc::clone(&setup.counters)),
+            counters: setup.counters,
             touched_clients: Vec::new(),
             redis: RedisClients::default(),
             redis_port: setup.redis_port,
@@ -153,7 +171,12 @@ impl Shard {
             digests: DigestWaits::default(),
             served_copies: ServedCopies::default(),
             fetches: Fetches::new(setup.dir, setup.storage_options, setup.mailbox),
-            publisher: Publisher::new(setup.reports, Arc::clone(&setup.pulse), now.monotonic),
+            publisher: Publisher::new(
+                setup.reports,
+                setup.maps,
+                Arc::clone(&setup.pulse),
+                now.monotonic,
+            ),
             stored_cluster: setup.pulse.cluster(),
             pulse: setup.pulse,
             hopeless: None,
@@ -252,6 +275,12 @@ impl Shard {
         }
         let role = self.replica.role();
         let role_changed = role != self.role;
+        let committed = self.replica.positions().committed;
+        self.latencies.committed(now.monotonic, committed);
+        if role_changed {
+            self.counters.role_changed();
+            self.latencies.forget();
+        }
         if role_changed
             && matches!(self.role, HeldRole::Primary { .. })
             && !self.replica.serves_copies()
@@ -273,6 +302,9 @@ impl Shard {
     fn carry_out(&mut self, now: Now, evaluated_by: Monotonic, effect: Effect) {
         match effect {
             Effect::Append(batch) => {
+                let as_primary = self.replica.serves_copies();
+                self.latencies
+                    .appended(now.monotonic, batch.last(), as_primary);
                 let taken = self.storage.log.append(batch);
                 self.check_taken(now, taken);
             }
@@ -305,11 +337,12 @@ impl Shard {
             } => {
                 let lost = lease_until.is_some_and(|until| evaluated_by >= until);
                 let result = if lost {
+                    self.counters.lease_lost();
                     Err(Refusal::LeaseLost)
                 } else {
                     result
                 };
-                self.answer(client, result);
+                self.answer(evaluated_by, client, result);
             }
             Effect::SendFollower { link, message } => self.followers.send(link, message),
             Effect::SendPrimary { link, message } => self.primaries.send(link, &message),
@@ -326,12 +359,20 @@ impl Shard {
         }
     }
 
-    fn answer(&mut self, client: ClientToken, result: Result<Reply, Refusal>) {
-        match self.exchanges.remove(client.0) {
-            Some(Exchange::Command { output, id }) => self.reply_to_command(&output, id, result),
-            Some(Exchange::Export { output, id }) => self.export_allowed(output, id, result),
-            Some(Exchange::Redis(exchange)) => self.reply_to_redis(exchange, result),
-            None => tracing::error!("the core answered the same request twice"),
+    fn answer(&mut self, now: Monotonic, client: ClientToken, result: Result<Reply, Refusal>) {
+        let Some(asked) = self.exchanges.remove(client.0) else {
+            tracing::error!("the core answered the same request twice");
+            return;
+        };
+        match (&result, asked.operation) {
+            (Ok(_), Some(operation)) => self.counters.answered(operation, now.since(asked.at)),
+            (Err(refusal), _) => self.counters.refused(refusal),
+            (Ok(_), None) => {}
+        }
+        match asked.exchange {
+            Exchange::Command { output, id } => self.reply_to_command(&output, id, result),
+            Exchange::Export { output, id } => self.export_allowed(output, id, result),
+            Exchange::Redis(exchange) => self.reply_to_redis(exchange, result),
         }
     }
 

@@ -21,7 +21,9 @@ pub(super) fn status_line(report: &NodeReport, members: usize, coordinator_up: b
     let (applied, keys) = (report.positions.applied, report.keys);
     let disk = match &report.disk {
         DiskHealth::Works | DiskHealth::Slow { .. } => String::new(),
-        DiskHealth::Failed { cause } => format!("; the disk fails: {cause}"),
+        DiskHealth::Failed(failure) => {
+            format!("; the disk is {}: {}", failure.trouble, failure.cause)
+        }
     };
     let coordinator = if coordinator_up {
         ""

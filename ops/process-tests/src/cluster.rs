@@ -154,6 +154,25 @@ impl Cluster {
         coordinator.expect("the coordinator runs").redis_address()
     }
 
+    /// Where the running node `name` shows its metrics.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn http_address(&self, name: &str) -> String {
+        self.node(name).http_address()
+    }
+
+    /// Where the coordinator shows the cluster.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn coordinator_http_address(&self) -> String {
+        let coordinator = self.coordinator.as_ref();
+        coordinator.expect("the coordinator runs").http_address()
+    }
+
     /// A person who asks the coordinator.
     #[must_use]
     pub fn user(&self) -> User {

@@ -127,11 +127,22 @@ impl Daemon {
     /// When it does not.
     #[must_use]
     pub fn redis_address(&self) -> String {
+        self.logged_address("serving Redis clients")
+    }
+
+    /// Where it shows what it does over HTTP, which it logged when it began to.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn http_address(&self) -> String {
+        self.logged_address("over HTTP")
+    }
+
+    fn logged_address(&self, what: &str) -> String {
         let log = self.log();
-        let line = log
-            .lines()
-            .find(|line| line.contains("serving Redis clients"));
-        let line = line.unwrap_or_else(|| panic!("{} has no Redis door:\n{log}", self.name));
+        let line = log.lines().find(|line| line.contains(what));
+        let line = line.unwrap_or_else(|| panic!("{} does not log {what}:\n{log}", self.name));
         let start = line.find("127.0.0.1:").expect("an address of this machine");
         let address = line[start..].split_ascii_whitespace().next();
         address.expect("an address").to_owned()

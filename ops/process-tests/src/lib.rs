@@ -16,6 +16,7 @@
 mod cluster;
 mod copies;
 mod daemon;
+mod http;
 mod ledger;
 mod link;
 mod load;
@@ -30,6 +31,7 @@ mod wait;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use daemon::Daemon;
+pub use http::{HttpAnswer, Metrics, http_get};
 pub use ledger::Ledger;
 pub use link::{Link, client_hello};
 pub use load::Load;

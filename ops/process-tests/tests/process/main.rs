@@ -16,6 +16,7 @@ mod data;
 mod disk_trouble;
 mod kill_rounds;
 mod menu;
+mod metrics;
 mod redis_clients;
 mod redis_difference;
 mod restarts;
