@@ -9,6 +9,7 @@
 //! | `sentinel_connection` | Redis clients that ask where the primary is |
 //! | `service` | signals, the service manager, the configuration read again |
 //! | `snapshot`, `metrics` | what the registry leaves behind for the HTTP thread, and how it is shown |
+//! | `page` | the page that shows the cluster live |
 //! | `stored` | what is remembered, on the disk |
 //! | `store_thread` | the thread that writes it |
 
@@ -17,6 +18,7 @@ mod client_connection;
 mod connections;
 mod metrics;
 mod node_connection;
+mod page;
 mod registry;
 mod sentinel_connection;
 mod service;

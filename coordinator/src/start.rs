@@ -22,6 +22,7 @@ use tokio::task::LocalSet;
 
 use crate::cli::Arguments;
 use crate::connections::{self, Door};
+use crate::page;
 use crate::registry::{ARRIVALS, Ended, Registry};
 use crate::sentinel_connection::{self, SentinelDoor};
 use crate::service::Service;
@@ -194,8 +195,10 @@ async fn serve(
 }
 
 fn show(address: &Address, registry: &Registry) -> Result<HttpServer, HttpError> {
-    let observed = Arc::new(registry.observed());
-    let server = HttpServer::spawn(address, kv_http::routes(observed))?;
+    let observed = registry.observed();
+    let page = page::routes(observed.snapshots.clone());
+    let router = kv_http::routes(Arc::new(observed)).merge(page);
+    let server = HttpServer::spawn(address, router)?;
     tracing::info!(address = %server.address(), "showing the cluster over HTTP");
     Ok(server)
 }

@@ -18,6 +18,7 @@ mod restore;
 mod shell;
 mod status;
 mod target;
+mod top;
 mod values;
 
 use std::process::ExitCode;
@@ -109,6 +110,7 @@ async fn execute(context: &mut Context, command: Command) -> Result<Verdict, Fai
         Command::Count => keys::count(context).await,
         Command::Where { key: _ } => cluster::locate(context).await,
         Command::Status { watch } => status::run(context, watch).await,
+        Command::Top { interval, frames } => top::run(context, interval, frames).await,
         Command::Events { limit } => cluster::events(context, limit).await,
         Command::Digest => cluster::digest(context).await,
         Command::Import { file } => import::run(context, &file).await,

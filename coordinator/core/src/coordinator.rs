@@ -64,8 +64,8 @@ pub struct Coordinator {
     /// Why no first view can be formed although enough nodes are here.
     pub(crate) formation_blocked: Option<String>,
     pub(crate) form_ordered: Option<Option<NodeId>>,
-    /// The primary that was the last to be handed over for because it was about to stop.
-    pub(crate) handed_over_for: Option<PrimarySeat>,
+    /// The primary that was the last to be asked to hand over because it was about to stop, and how often.
+    pub(crate) asked_to_hand_over: Option<(PrimarySeat, u8)>,
     /// When the view in force was installed, or this run began.
     pub(crate) installed_at: Monotonic,
     /// What this turn wants to be done, once it is durable.
@@ -96,7 +96,7 @@ impl Coordinator {
             halted: state.past_is_missing().then(lost_past::of_a_new_state),
             formation_blocked: None,
             form_ordered: None,
-            handed_over_for: None,
+            asked_to_hand_over: None,
             installed_at: now.monotonic,
             outbox: Vec::new(),
             events: Vec::new(),

@@ -15,6 +15,10 @@ use crate::input::OrderToken;
 /// Beats that a handover may take.
 const HANDOVER_BEATS: u32 = 16;
 
+/// How often a primary that is about to stop is asked to hand over. A disk or a machine that stands still for
+/// a moment may spoil an attempt; one that cannot hand over at all is soon replaced as one that died.
+const HANDOVERS_MAX: u8 = 3;
+
 impl Coordinator {
     pub(crate) fn order(&mut self, now: Now, token: OrderToken, order: Order) {
         let outcome = match order {
@@ -63,18 +67,22 @@ impl Coordinator {
         self.begin_handover(now, &view, to, Some(token), why)
     }
 
-    /// A primary that is about to stop hands over first, once.
+    /// A primary that is about to stop hands over first.
     pub(crate) fn hand_over_of_leaving(&mut self, now: Now) -> bool {
         let Some(view) = self.state.view().cloned() else {
             return false;
         };
-        if !self.live.is_leaving(view.primary) || self.handed_over_for == Some(view.primary) {
+        let asked = self
+            .asked_to_hand_over
+            .filter(|(seat, _)| *seat == view.primary);
+        let times = asked.map_or(0, |(_, times)| times);
+        if !self.live.is_leaving(view.primary) || times >= HANDOVERS_MAX {
             return false;
         }
         let Some(to) = self.furthest_backup(&view) else {
             return false;
         };
-        self.handed_over_for = Some(view.primary);
+        self.asked_to_hand_over = Some((view.primary, times + 1));
         let (from, name) = (
             self.state.name_of(view.primary.node),
             self.state.name_of(to),

@@ -142,6 +142,15 @@ pub(crate) enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Show the cluster live: nodes, roles, lag, copies, throughput, decisions
+    Top {
+        /// How long each picture stands
+        #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse_positive)]
+        interval: Duration,
+        /// End after so many pictures [default: at Ctrl-C]
+        #[arg(long, value_name = "N")]
+        frames: Option<u32>,
+    },
     /// Print what the coordinator decided, when and why
     Events {
         /// At most the newest so many

@@ -1,6 +1,7 @@
 //! where, events, digest.
 
 use comfy_table::Table;
+use kv_common::message::registry::Event;
 use kvclient::CopyDigest;
 
 use super::Context;
@@ -24,17 +25,22 @@ pub(crate) async fn events(context: &mut Context, limit: u32) -> Result<Verdict,
         let at = timestamp(event.at.0);
         let object = Object::new()
             .with("number", event.number)
-            .with("at", at.clone())
+            .with("at", at)
             .with("epoch", event.epoch.0)
             .with("rule", event.rule.clone())
             .with("what", event.what.clone());
-        let text = format!(
-            "{at}  epoch {}  {}: {}",
-            event.epoch, event.rule, event.what
-        );
-        context.output.either(text, &object)?;
+        context.output.either(event_line(&event), &object)?;
     }
     Ok(Verdict::Done)
+}
+
+/// A decision, in a line.
+pub(super) fn event_line(event: &Event) -> String {
+    let at = timestamp(event.at.0);
+    format!(
+        "{at}  epoch {}  {}: {}",
+        event.epoch, event.rule, event.what
+    )
 }
 
 pub(crate) async fn digest(context: &mut Context) -> Result<Verdict, Failure> {

@@ -52,6 +52,11 @@ async fn show(context: &mut Context, watch: bool) -> Result<Verdict, Failure> {
     Ok(Verdict::Done)
 }
 
+/// What `status` prints.
+pub(super) fn text_of(status: &ClusterStatus) -> String {
+    text(status, &node::lines(status))
+}
+
 fn text(status: &ClusterStatus, lines: &[NodeLine]) -> String {
     let mut text = headline(status);
     text.push('\n');

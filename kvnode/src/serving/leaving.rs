@@ -6,7 +6,7 @@ use kv_common::time::{Monotonic, Now};
 use super::shard::Shard;
 
 /// Beats that the handover of the role may take, before the node stops as it is.
-const HANDOVER_BEATS: u32 = 64;
+const HANDOVER_BEATS: u32 = 160;
 
 /// How far a stop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

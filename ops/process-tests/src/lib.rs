@@ -13,6 +13,7 @@
     reason = "a test fails by panicking, and this is only for tests"
 )]
 
+mod browser;
 mod cluster;
 mod copies;
 mod daemon;
@@ -29,6 +30,7 @@ mod status;
 mod user;
 mod wait;
 
+pub use browser::Browser;
 pub use cluster::{Cluster, ClusterOptions};
 pub use daemon::Daemon;
 pub use http::{HttpAnswer, Metrics, http_get};

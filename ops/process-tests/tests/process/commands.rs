@@ -119,3 +119,25 @@ fn a_bench_says_what_it_measured_and_finds_what_it_wrote() {
     }
     cluster.expect_equal_copies();
 }
+
+#[test]
+fn top_shows_nodes_throughput_and_decisions() {
+    let cluster = Cluster::of_three();
+    let user = cluster.user();
+    let _load = cluster.load(crate::rounds::TIMEOUT, 1);
+    let shown = user.done(&["top", "--frames", "3", "--interval", "300ms"]);
+    let pictures: Vec<_> = shown.split("Ctrl-C leaves").collect();
+    assert!(pictures.len() >= 3, "{shown}");
+    assert!(pictures[0].contains("3 of 3 copies in sync") && pictures[0].contains("first-view"));
+    for name in cluster.names() {
+        assert!(pictures[0].contains(&name), "{shown}");
+    }
+    let rates = shown
+        .lines()
+        .filter_map(|line| line.strip_suffix(" log entries a second"));
+    let rates: Vec<_> = rates.filter_map(|rate| rate.parse::<u64>().ok()).collect();
+    assert!(
+        rates.len() >= 2 && rates.iter().any(|rate| *rate > 0),
+        "{shown}"
+    );
+}

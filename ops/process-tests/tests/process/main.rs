@@ -17,6 +17,7 @@ mod disk_trouble;
 mod kill_rounds;
 mod menu;
 mod metrics;
+mod page;
 mod redis_clients;
 mod redis_difference;
 mod restarts;
