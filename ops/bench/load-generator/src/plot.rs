@@ -22,7 +22,8 @@ pub(crate) fn all(rows: &Rows) -> Vec<(String, String)> {
     let is_curve = |row: &str| rows[row].keys().any(|(_, x)| !x.is_empty());
     let mut plots = Vec::new();
     for name in rows.keys().filter(|row| is_curve(row)) {
-        plots.push((name.clone(), curves(rows, name)));
+        plots.push((name.clone(), curves(rows, name, None)));
+        plots.push((format!("{name}-p99"), curves(rows, name, Some("p99_ms"))));
     }
     let bars_of: Vec<&String> = rows.keys().filter(|row| !is_curve(row)).collect();
     if !bars_of.is_empty() {
@@ -77,13 +78,13 @@ fn bars(rows: &Rows, names: &[&String]) -> String {
     document(y + 10.0, &body)
 }
 
-/// One row as lines over a logarithmic x axis.
-fn curves(rows: &Rows, name: &str) -> String {
+/// One row as lines over a logarithmic x axis, by `of_figure` or else by the figure that the row is about.
+fn curves(rows: &Rows, name: &str, of_figure: Option<&str>) -> String {
     let mut lines: IndexMap<&str, Vec<(f64, f64)>> = IndexMap::new();
     let mut figure = "";
     for ((contender, x), runs) in &rows[name] {
-        if let (Ok(x), Some(head)) = (x.parse::<f64>(), head_figure(runs))
-            && let Some(of) = spread(&runs[head])
+        if let (Ok(x), Some(head)) = (x.parse::<f64>(), of_figure.or(head_figure(runs)))
+            && let Some(of) = runs.get(head).and_then(|values| spread(values))
         {
             figure = head;
             lines.entry(contender).or_default().push((x, of.median));
