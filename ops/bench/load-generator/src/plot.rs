@@ -78,18 +78,12 @@ fn bars(rows: &Rows, names: &[&String]) -> String {
     document(y + 10.0, &body)
 }
 
+/// A contender's points of a curve, from left to right.
+type Lines<'a> = IndexMap<&'a str, Vec<(f64, f64)>>;
+
 /// One row as lines over a logarithmic x axis, by `of_figure` or else by the figure that the row is about.
 fn curves(rows: &Rows, name: &str, of_figure: Option<&str>) -> String {
-    let mut lines: IndexMap<&str, Vec<(f64, f64)>> = IndexMap::new();
-    let mut figure = "";
-    for ((contender, x), runs) in &rows[name] {
-        if let (Ok(x), Some(head)) = (x.parse::<f64>(), of_figure.or(head_figure(runs)))
-            && let Some(of) = runs.get(head).and_then(|values| spread(values))
-        {
-            figure = head;
-            lines.entry(contender).or_default().push((x, of.median));
-        }
-    }
+    let (figure, lines) = lines_of(rows, name, of_figure);
     let points = || lines.values().flatten();
     // 0 has no logarithm, and stands where 0.5 would.
     let place = |x: f64| x.max(0.5).log2();
@@ -116,45 +110,67 @@ fn curves(rows: &Rows, name: &str, of_figure: Option<&str>) -> String {
     places.sort_by(f64::total_cmp);
     places.dedup();
     for x in places {
-        let _ = writeln!(
-            body,
-            r#"<text x="{:.0}" y="{:.0}" text-anchor="middle">{x}</text>"#,
-            across(x),
-            HEIGHT - MARGIN + 20.0
-        );
+        let below = HEIGHT - MARGIN + 20.0;
+        text(&mut body, across(x), below, "middle", &x.to_string());
     }
     for y in [most, most / 2.0] {
-        let _ = writeln!(
-            body,
-            r#"<text x="{:.0}" y="{:.0}" text-anchor="end">{}</text>"#,
-            MARGIN - 6.0,
-            up(y) + 4.0,
-            number_text(y)
-        );
+        text(&mut body, MARGIN - 6.0, up(y) + 4.0, "end", &number_text(y));
     }
-    for (colour, (contender, mut points)) in COLOURS.iter().cycle().zip(lines) {
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut path = String::new();
-        for (x, y) in &points {
-            let step = if path.is_empty() { 'M' } else { 'L' };
-            let _ = write!(path, "{step}{:.1} {:.1}", across(*x), up(*y));
-            let _ = writeln!(
-                body,
-                r#"<circle cx="{:.1}" cy="{:.1}" r="3" fill="{colour}"/>"#,
-                across(*x),
-                up(*y)
-            );
-        }
-        let end = points.last().map_or(0.0, |point| up(point.1));
-        let _ = writeln!(
-            body,
-            r#"<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/><text x="{:.0}" y="{:.0}" fill="{colour}">{}</text>"#,
-            WIDTH - 3.0 * MARGIN + 8.0,
-            end + 4.0,
-            escaped(contender)
-        );
+    for (colour, (contender, points)) in COLOURS.iter().cycle().zip(&lines) {
+        let placed: Vec<_> = points.iter().map(|(x, y)| (across(*x), up(*y))).collect();
+        line(&mut body, colour, contender, &placed);
     }
     document(HEIGHT, &body)
+}
+
+/// The figure that is plotted, and the medians of it.
+fn lines_of<'a>(rows: &'a Rows, name: &str, of_figure: Option<&'a str>) -> (&'a str, Lines<'a>) {
+    let mut lines = Lines::new();
+    let mut figure = "";
+    for ((contender, x), runs) in &rows[name] {
+        if let (Ok(x), Some(head)) = (x.parse::<f64>(), of_figure.or(head_figure(runs)))
+            && let Some(of) = runs.get(head).and_then(|values| spread(values))
+        {
+            figure = head;
+            lines.entry(contender).or_default().push((x, of.median));
+        }
+    }
+    for points in lines.values_mut() {
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    (figure, lines)
+}
+
+/// A line through points that are placed already, with its name at its end.
+fn line(body: &mut String, colour: &str, name: &str, points: &[(f64, f64)]) {
+    let mut path = String::new();
+    for (x, y) in points {
+        let step = if path.is_empty() { 'M' } else { 'L' };
+        let _ = write!(path, "{step}{x:.1} {y:.1}");
+        let _ = writeln!(
+            body,
+            r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{colour}"/>"#
+        );
+    }
+    let end = points.last().map_or(0.0, |point| point.1);
+    let _ = writeln!(
+        body,
+        r#"<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/>"#
+    );
+    text(
+        body,
+        WIDTH - 3.0 * MARGIN + 8.0,
+        end + 4.0,
+        "start",
+        &escaped(name),
+    );
+}
+
+fn text(body: &mut String, x: f64, y: f64, anchor: &str, content: &str) {
+    let _ = writeln!(
+        body,
+        r#"<text x="{x:.0}" y="{y:.0}" text-anchor="{anchor}">{content}</text>"#
+    );
 }
 
 fn document(height: f64, body: &str) -> String {
