@@ -10,6 +10,9 @@ use crate::back_off::BackOff;
 
 const PAUSE_SHORTEST: Duration = Duration::from_millis(10);
 const PAUSE_LONGEST: Duration = Duration::from_millis(250);
+/// How often in turn the primary of the map is asked again that does not act as one yet. By then more
+/// than half a second has gone by, and something else must be wrong.
+const AWAITED_MAX: u32 = 6;
 
 /// What to do to reach the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Routes {
     hint: Option<Hint>,
     /// Asked in vain since the last success, pause or change of the primary.
     tried: BTreeSet<Address>,
+    /// How often in turn the primary of the map said that it does not act as one.
+    awaited: u32,
+    /// Whether it is to be asked again before anybody else is, after a pause.
+    await_primary: bool,
     back_off: BackOff,
 }
 
@@ -50,6 +57,8 @@ impl Routes {
             map: None,
             hint: None,
             tried: BTreeSet::new(),
+            awaited: 0,
+            await_primary: false,
             back_off: BackOff::new(PAUSE_SHORTEST, PAUSE_LONGEST),
         }
     }
@@ -82,6 +91,11 @@ impl Routes {
 
     /// A node said that it is not the primary, and perhaps who is.
     pub fn note_refusal(&mut self, from: &Address, primary: Option<&Address>, epoch: Epoch) {
+        if self.is_about_to_act(from, primary, epoch) {
+            self.awaited += 1;
+            self.await_primary = true;
+            return;
+        }
         self.tried.insert(from.clone());
         let Some(primary) = primary else {
             return;
@@ -101,13 +115,27 @@ impl Routes {
 
     /// A node answered as primary.
     pub fn note_success(&mut self) {
-        if !self.tried.is_empty() {
+        if !self.tried.is_empty() || self.awaited > 0 {
             self.begin_again();
         }
     }
 
+    /// A client may hear of a view before its primary has stored it, or acts upon it. Meanwhile that node
+    /// names the primary of the view before, which may hang, or nobody: to ask others would cost a whole
+    /// timeout.
+    fn is_about_to_act(&self, from: &Address, primary: Option<&Address>, epoch: Epoch) -> bool {
+        let by_map = self.map.as_ref().and_then(ClusterMap::primary_address);
+        let newest = self.epoch() == self.map_epoch();
+        let behind = epoch < self.map_epoch();
+        let not_yet = epoch == self.map_epoch() && primary.is_none();
+        by_map == Some(from) && newest && (behind || not_yet) && self.awaited < AWAITED_MAX
+    }
+
     /// Whom to ask next.
     pub fn next_route(&mut self) -> Route {
+        if std::mem::take(&mut self.await_primary) {
+            return Route::Pause(self.back_off.next_pause());
+        }
         let mut known = self.candidates().peekable();
         if known.peek().is_none() {
             return Route::NobodyKnown;
@@ -143,6 +171,8 @@ impl Routes {
 
     fn begin_again(&mut self) {
         self.tried.clear();
+        self.awaited = 0;
+        self.await_primary = false;
         self.back_off.reset();
     }
 
