@@ -27,7 +27,7 @@ pub(crate) fn all(rows: &Rows) -> Vec<(String, String)> {
     }
     let bars_of: Vec<&String> = rows.keys().filter(|row| !is_curve(row)).collect();
     if !bars_of.is_empty() {
-        plots.push(("throughput".to_owned(), bars(rows, &bars_of)));
+        plots.push(("rows".to_owned(), bars(rows, &bars_of)));
     }
     plots
 }
@@ -213,7 +213,7 @@ mod tests {
     fn bars_are_as_long_as_their_figures() {
         let plots = all(&rows());
         let (name, svg) = plots.last().expect("a plot");
-        assert_eq!(name, "throughput");
+        assert_eq!(name, "rows");
         for width in ["width=\"500.0\"", "width=\"250.0\""] {
             assert!(svg.contains(width), "{svg}");
         }

@@ -34,7 +34,7 @@ pub(crate) struct ReportArguments {
     /// where PEER is -, the figure itself; FIGURE:max is the worst run, else the median counts
     #[arg(long, value_name = "FILE")]
     goals: Option<PathBuf>,
-    /// Where the plots go: NAME.svg for each row with a curve, throughput.svg for the others
+    /// Where the plots go: NAME.svg and NAME-p99.svg for each row with a curve, rows.svg for the others
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 }
