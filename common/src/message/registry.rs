@@ -64,7 +64,9 @@ pub enum Order {
     },
     /// Take the views that the nodes hold for the past of a coordinator that has lost its own.
     AdoptViews {
-        /// Go on although members of the newest known view are not there to be asked.
+        /// How many nodes of the cluster have data. All of them have to be there to be asked.
+        nodes: u16,
+        /// Go on although some of them are not.
         accepts_loss: bool,
     },
 }

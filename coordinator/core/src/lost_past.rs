@@ -1,10 +1,11 @@
 //! A coordinator that has lost its own past, and how an operator gives it one again.
 //!
-//! Why it is safe to go on from the newest view *V* that the nodes know, once every member of *V* was
-//! asked: a view counts from when its primary adopted it, durably. The view that followed *V*, if there
-//! was one, had its primary among the members of *V*, and so had each one after it until one of these
-//! primaries adopted its view and proposed others. All of them were asked, and none knows a newer view;
-//! so nobody ever acted in one.
+//! Why it is safe to go on from the newest view that the nodes know, once every node that has data was
+//! asked: a view counts for something only from when its primary has adopted it, durably. So the newest
+//! view in which anybody ever acted is among those that were reported. Its members alone are not enough:
+//! its primary may have proposed a joiner and died, and the view with that joiner in it, which the lost
+//! coordinator installed, may have made the joiner primary of a view that no member of ours heard of. Who
+//! was proposed is not stored anywhere, so the operator says how many nodes there are.
 
 use kv_common::id::{Epoch, NodeId};
 use kv_common::time::Now;
@@ -50,25 +51,27 @@ impl Coordinator {
     }
 
     /// Goes on from the newest view that the nodes know, with a seal above everything.
-    pub(crate) fn adopt_views(&mut self, now: Now, accepts_loss: bool) -> Result<String, String> {
+    pub(crate) fn adopt_views(
+        &mut self,
+        now: Now,
+        nodes: u16,
+        accepts_loss: bool,
+    ) -> Result<String, String> {
         if self.halted.is_none() {
             return Err("this coordinator has its past, there is nothing to adopt".to_owned());
         }
         let view = self
             .newest_known_view()
             .ok_or("no node that is connected knows a view")?;
-        let missing: Vec<String> = view
-            .members()
-            .filter(|member| self.live.report_of_connected(*member).is_none())
-            .map(|member| self.state.name_of(member))
-            .collect();
-        if !missing.is_empty() && !accepts_loss {
+        let missing = self.not_asked(&view, usize::from(nodes));
+        if let Some(missing) = &missing
+            && !accepts_loss
+        {
             return Err(format!(
-                "the newest view that is known is epoch {}, and of its members these are not here to be \
-                 asked: {}; one of them may hold acknowledged writes that nobody else has. Start them, or \
-                 give up what they may hold: kvclient admin adopt-views --accept-loss",
-                view.epoch,
-                missing.join(", ")
+                "the newest view that is known is epoch {}, but {missing}; a node that is not here may hold \
+                 acknowledged writes that nobody else has. Start it, or give up what it may hold: \
+                 kvclient admin adopt-views --accept-loss",
+                view.epoch
             ));
         }
         let (adopted, members) = (view.epoch, view.member_count());
@@ -80,11 +83,7 @@ impl Coordinator {
         self.number_maps_anew();
         self.halted = None;
         self.order_seal_at(now, epoch);
-        let without = if missing.is_empty() {
-            String::new()
-        } else {
-            format!(", without having asked {}", missing.join(", "))
-        };
+        let without = missing.map_or_else(String::new, |missing| format!(", although {missing}"));
         let what = format!(
             "an operator had epoch {adopted} with {members} members adopted{without}: sealing epoch {epoch}"
         );
@@ -92,6 +91,36 @@ impl Coordinator {
         Ok(format!(
             "going on from epoch {adopted}; the next view is of epoch {epoch}"
         ))
+    }
+
+    /// Who is not here to be asked, in words; none: everybody who has data was.
+    fn not_asked(&self, view: &View, nodes: usize) -> Option<String> {
+        let asked = |node: &NodeId| self.live.report_of_connected(*node).is_some();
+        let away: Vec<String> = view
+            .members()
+            .filter(|member| !asked(member))
+            .map(|member| self.state.name_of(member))
+            .collect();
+        if !away.is_empty() {
+            return Some(format!(
+                "of its members these are away: {}",
+                away.join(", ")
+            ));
+        }
+        let here: Vec<String> = self
+            .live
+            .nodes
+            .keys()
+            .filter(|node| asked(node))
+            .map(|node| self.state.name_of(*node))
+            .collect();
+        let count = here.len();
+        (count < nodes).then(|| {
+            format!(
+                "only {count} of {nodes} nodes are here: {}",
+                here.join(", ")
+            )
+        })
     }
 
     /// The newest view that a connected node has adopted, or that was stored here.

@@ -22,7 +22,10 @@ const HANDOVERS_MAX: u8 = 3;
 impl Coordinator {
     pub(crate) fn order(&mut self, now: Now, token: OrderToken, order: Order) {
         let outcome = match order {
-            Order::AdoptViews { accepts_loss } => self.adopt_views(now, accepts_loss).map(Some),
+            Order::AdoptViews {
+                nodes,
+                accepts_loss,
+            } => self.adopt_views(now, nodes, accepts_loss).map(Some),
             _ if self.halted.is_some() => Err(self.halted.clone().unwrap_or_default()),
             Order::Switchover { to } => self.switch_over(now, token, to.as_deref()).map(|()| None),
             Order::Forget { node } => self.forget(now, &node).map(Some),

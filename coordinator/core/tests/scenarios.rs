@@ -19,7 +19,7 @@
 //! | `sealed N EPOCH SEQ [of=EPOCH] [no-data] [sick] [tail-uncertain] [releases]` | it answers a seal; its log ends at SEQ of that epoch |
 //! | `propose N replaces=EPOCH backups=A,B [run=R]` | it proposes a view |
 //! | `order switchover\|forget\|form [NAME]` | an operator orders something |
-//! | `order force-primary NAME [epoch=EPOCH]`, `order adopt-views [accept-loss]` | the ways out |
+//! | `order force-primary NAME [epoch=EPOCH]`, `order adopt-views [nodes=3] [accept-loss]` | the ways out |
 //! | `holds N EPOCH SEQ` | its reports say that its log ends there |
 //! | `lose-state` | what was stored is gone; the next start knows only the cluster's id |
 //! | `handover-fails N` | it cannot hand over |

@@ -295,7 +295,10 @@ pub(crate) enum AdminOrder {
     },
     /// Have a coordinator that lost its data go on from what the nodes know
     AdoptViews {
-        /// Do not wait for members that are gone for good, and give up what they may hold
+        /// How many nodes have data of this cluster; all of them have to be connected
+        #[arg(long, value_name = "N", required_unless_present = "accept_loss")]
+        nodes: Option<u16>,
+        /// Do not wait for nodes that are gone for good, and give up what they may hold
         #[arg(long)]
         accept_loss: bool,
     },

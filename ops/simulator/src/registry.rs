@@ -110,8 +110,10 @@ impl World {
         if self.coordinator.run != run || !self.coordinator.stored.past_is_missing() {
             return;
         }
-        let accepts_loss = false;
-        let order = Order::AdoptViews { accepts_loss };
+        let order = Order::AdoptViews {
+            nodes: self.options.nodes.into(),
+            accepts_loss: false,
+        };
         let token = OrderToken(self.now);
         self.coordinator_input(Input::Order { token, order });
         self.after(ADOPTION_PAUSE, move |world| world.order_adoption(run));

@@ -51,6 +51,10 @@ pub(crate) fn order_of(kind: &str, words: &[&str]) -> Order {
             confirmed_epoch: confirmed.map(|epoch| Epoch(number(epoch))),
         },
         "adopt-views" => Order::AdoptViews {
+            nodes: words
+                .iter()
+                .find_map(|word| word.strip_prefix("nodes="))
+                .map_or(3, |nodes| nodes.parse().expect("a number")),
             accepts_loss: words.contains(&"accept-loss"),
         },
         _ => panic!("'{kind}' is no order"),
