@@ -21,8 +21,11 @@ pub(crate) async fn run(context: &mut Context, order: AdminOrder) -> Result<Verd
             node,
             confirmed_epoch: epoch.map(Epoch),
         },
-        AdminOrder::AdoptViews { nodes, accept_loss } => Order::AdoptViews {
-            nodes: nodes.unwrap_or_default(),
+        AdminOrder::AdoptViews {
+            node_count,
+            accept_loss,
+        } => Order::AdoptViews {
+            nodes: node_count.unwrap_or_default(),
             accepts_loss: accept_loss,
         },
         AdminOrder::Dump { node } => return dump(context, node.as_deref()).await,

@@ -297,7 +297,7 @@ pub(crate) enum AdminOrder {
     AdoptViews {
         /// How many nodes have data of this cluster; all of them have to be connected
         #[arg(long, value_name = "N", required_unless_present = "accept_loss")]
-        nodes: Option<u16>,
+        node_count: Option<u16>,
         /// Do not wait for nodes that are gone for good, and give up what they may hold
         #[arg(long)]
         accept_loss: bool,

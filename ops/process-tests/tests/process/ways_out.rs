@@ -88,7 +88,7 @@ fn a_coordinator_that_lost_its_disk_goes_on_from_what_the_nodes_know() {
     });
     let refused = user.run(&["admin", "form"]);
     assert_eq!(refused.code, 77, "{refused:?}");
-    user.done(&["admin", "adopt-views", "--nodes", "3"]);
+    user.done(&["admin", "adopt-views", "--node-count", "3"]);
     cluster.wait_for_in_sync(3);
     assert_eq!(user.done(&["get", "early"]), "kept");
 
