@@ -1,11 +1,13 @@
 //! The serving thread: one runtime, one thread, no locks.
 //!
-//! Everything that happens is a *turn*: inputs go into the core, then its effects are carried out,
-//! then every socket that got something is written once.
+//! Everything that happens is part of a *turn*: inputs go into the core, from every connection that has
+//! some at the moment, then its effects are carried out, then every socket that got something is written
+//! once.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `shard` | turns: inputs in, effects out |
+//! | `turn` | when a turn ends |
+//! | `shard` | inputs in, effects out |
 //! | `event_inputs` | what other threads tell, as inputs |
 //! | `listener` | takes connections, and finds who serves the caller |
 //! | `client_connection`, `client_output`, `client_requests` | clients |
@@ -46,13 +48,14 @@ mod report;
 mod shard;
 mod slab;
 mod status_line;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use kv_common::message::hello::{Caller, Hello, PROTOCOL_VERSION};
-use kv_common::time::{Monotonic, Now};
+use kv_common::time::Monotonic;
 use kv_common::view::PrimarySeat;
 use kv_daemon::signals::Asked;
 use tokio::net::TcpListener;
@@ -66,6 +69,7 @@ use kv_daemon::clock;
 
 use self::shard::Shard;
 pub(crate) use self::shard::{Remains, Setup};
+use self::turn::OpenTurn;
 
 /// Events that one turn takes.
 const EVENTS_PER_TURN: usize = 1024;
@@ -100,6 +104,7 @@ pub(crate) struct Serving {
     shard: RefCell<Shard>,
     seat: PrimarySeat,
     pulse: Arc<Pulse>,
+    turn: OpenTurn,
     /// Until when the main task sleeps.
     sleeps_until: Cell<Monotonic>,
     /// It is to wake up earlier than that.
@@ -116,6 +121,7 @@ impl Serving {
             seat: setup.identity.seat,
             pulse: Arc::clone(&setup.pulse),
             shard: RefCell::new(Shard::new(setup, serving.clone())),
+            turn: OpenTurn::default(),
             sleeps_until: Cell::new(Monotonic::ZERO),
             wakes_earlier: Notify::new(),
             disk_works_again: Cell::new(false),
@@ -135,6 +141,7 @@ impl Serving {
         if let Some(redis) = listeners.redis {
             tokio::task::spawn_local(redis_connection::listen(Rc::clone(self), redis));
         }
+        tokio::task::spawn_local(turn::end_turns(Rc::clone(self)));
         let mut taken = Vec::new();
         self.turn(|_, _| {});
         loop {
@@ -195,21 +202,6 @@ impl Serving {
                 shard.take_event(now, event);
             }
         });
-    }
-
-    /// Takes inputs, then carries out what follows from all of them.
-    fn turn<R>(&self, take: impl FnOnce(&mut Shard, Now) -> R) -> R {
-        let mut shard = self.shard.borrow_mut();
-        let now = clock::now();
-        let result = take(&mut shard, now);
-        shard
-            .counters
-            .connections_are(self.connections.get(), shard.redis.count() as u64);
-        shard.end_turn(now);
-        if shard.core_timeout() < self.sleeps_until.get() {
-            self.wakes_earlier.notify_one();
-        }
-        result
     }
 
     /// What is left when everything is closed.

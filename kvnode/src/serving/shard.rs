@@ -234,6 +234,11 @@ impl Shard {
         self.replica.poll_timeout().unwrap_or(Monotonic(u64::MAX))
     }
 
+    /// Whether the main task is to look at this shard before the time until which it sleeps.
+    pub(super) fn wants_main_task(&self, sleeps_until: Monotonic) -> bool {
+        self.next_wake() < sleeps_until || self.hopeless.is_some() || self.leaving != Leaving::No
+    }
+
     /// When a turn is due even if nothing happens.
     pub(super) fn next_wake(&self) -> Monotonic {
         self.core_timeout()
