@@ -34,6 +34,9 @@ use kv_daemon::{config_file, documents, logging};
 
 use crate::cli::Arguments;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if let Some(code) = documents::asked_for(cli::command_with_tools) {
         return code;
