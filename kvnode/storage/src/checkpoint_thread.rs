@@ -19,6 +19,7 @@ use kv_store::StoreError;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::copy_source::{CopySource, CopyStep};
 use crate::dump::{self, DumpError, Export};
+use crate::give_way::give_way;
 use crate::log_thread::LogHandle;
 use crate::options::StorageOptions;
 use crate::queue::{QueueError, ThreadPanicked, offer};
@@ -31,8 +32,6 @@ const IDLE_TURN: Duration = Duration::from_secs(1);
 const WAITING_TURN: Duration = Duration::from_millis(10);
 /// What a checkpoint may take without a word about it.
 const SPACE_SAID_FIRST_BYTES: u64 = 128 << 20;
-/// The thread yields to the one that serves.
-const NICE: i32 = 10;
 
 /// What the checkpoint thread did.
 #[derive(Debug)]
@@ -234,8 +233,7 @@ struct Worker<F> {
 
 impl<F: FnMut(CheckpointEvent)> Worker<F> {
     fn run(mut self, requests: &Receiver<Request>) -> Option<Result<DumpSummary, DumpError>> {
-        // Best effort: without it, copies and checkpoints compete with the serving thread.
-        let _ = rustix::process::nice(NICE);
+        give_way();
         let mut made_way = false;
         loop {
             let request = if made_way {

@@ -34,6 +34,7 @@ mod data_dir;
 mod disk_failure;
 mod dump;
 mod generation;
+mod give_way;
 mod import;
 mod inspection;
 mod log;

@@ -17,12 +17,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut};
 use kv_common::history::BaseId;
 use kv_common::id::{Epoch, Seq};
+use rustix::fs::OFlags;
 
 use crate::log_error::LogError;
 use kv_store::file::sync_dir;
@@ -38,7 +40,11 @@ const EXTENSION: &str = ".seg";
 const NAME_DIGITS: usize = 20;
 /// Version and fields.
 const CHECKED_BYTES: usize = 44;
-static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
+static ZEROS: Aligned = Aligned([0; 1 << 18]);
+
+/// Writes past the page cache come from aligned memory.
+#[repr(align(4096))]
+struct Aligned([u8; 1 << 18]);
 
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,14 +160,63 @@ fn try_create_zeroed(path: &Path, length: u64) -> io::Result<File> {
     Ok(file)
 }
 
+/// As [`create_zeroed`], a piece at a time and past the page cache where the file system can do that: what
+/// waits in the cache would go to the device with the first flush, and every other flush would wait for it.
+/// `between_pieces` is told how long a piece took, and may wait.
+pub(crate) fn create_zeroed_in_pieces(
+    path: &Path,
+    length: u64,
+    between_pieces: impl FnMut(Duration),
+) -> io::Result<File> {
+    match try_create_in_pieces(path, length, between_pieces) {
+        // Its blocks are larger than what was written.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => create_zeroed(path, length),
+        Err(error) => {
+            let _ = fs::remove_file(path);
+            Err(error)
+        }
+        created => created,
+    }
+}
+
+fn try_create_in_pieces(
+    path: &Path,
+    length: u64,
+    mut between_pieces: impl FnMut(Duration),
+) -> io::Result<File> {
+    let file = create_uncached(path)?;
+    let mut at = 0;
+    while at < length {
+        let begun = Instant::now();
+        let next = length.min(at + ZEROS.0.len() as u64);
+        zero(&file, at, next)?;
+        at = next;
+        between_pieces(begun.elapsed());
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+fn create_uncached(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true);
+    let direct = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
+    options
+        .clone()
+        .custom_flags(direct)
+        .open(path)
+        .or_else(|_| options.open(path))
+}
+
 /// Overwrites a part of a file with zeros.
 pub(crate) fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
         let step = ZEROS
+            .0
             .len()
             .min(usize::try_from(to - at).unwrap_or(usize::MAX));
-        file.write_all_at(&ZEROS[..step], at)?;
+        file.write_all_at(&ZEROS.0[..step], at)?;
         at += step as u64;
     }
     Ok(())
@@ -184,19 +239,41 @@ pub(crate) fn put_in_place(
 
 /// Overwrites what is not zero in a part of a file, and says whether anything was.
 pub(crate) fn clear(file: &File, from: u64, to: u64) -> io::Result<bool> {
-    let mut block = vec![0; ZEROS.len()];
+    let mut block = vec![0; ZEROS.0.len()];
     let mut at = from;
     let mut found = false;
     while at < to {
         let step = ZEROS
+            .0
             .len()
             .min(usize::try_from(to - at).unwrap_or(usize::MAX));
         file.read_exact_at(&mut block[..step], at)?;
-        if block[..step] != ZEROS[..step] {
-            file.write_all_at(&ZEROS[..step], at)?;
+        if block[..step] != ZEROS.0[..step] {
+            file.write_all_at(&ZEROS.0[..step], at)?;
             found = true;
         }
         at += step as u64;
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ZEROS, create_zeroed_in_pieces};
+
+    #[test]
+    fn a_file_of_any_length_is_made_of_zeros_with_a_rest_between_its_pieces() {
+        let dir = tempfile::tempdir().expect("there is room");
+        let piece = ZEROS.0.len() as u64;
+        for (length, pieces) in [(0, 0), (piece, 1), (3 * piece, 3), (piece + 1000, 2)] {
+            let path = dir.path().join(length.to_string());
+            let mut rests = 0;
+            create_zeroed_in_pieces(&path, length, |_| rests += 1).expect("there is room");
+            let content = std::fs::read(&path).expect("is there");
+            assert_eq!(content.len() as u64, length);
+            assert!(content.iter().all(|byte| *byte == 0));
+            let whole_pieces = usize::from(length % 4096 == 0) * pieces;
+            assert!(rests >= whole_pieces, "{rests} of {pieces}");
+        }
+    }
 }

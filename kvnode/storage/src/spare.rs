@@ -5,15 +5,22 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crate::segment::create_zeroed;
+use crate::segment::{create_zeroed, create_zeroed_in_pieces};
 use kv_store::file::{remove, sync_dir};
 
 const PREFIX: &str = "spare-";
 const UNFINISHED: &str = "spare.tmp";
 /// More than this many are deleted.
 const SPARES_MAX: usize = 2;
+/// A spare that nobody waits for yet takes the disk for this part of the time, one in so many: flushes of the
+/// log come between its pieces. A segment takes longer to fill than its spare takes to be written.
+const DISK_SHARE: u32 = 4;
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 
 /// The spare segments of a log.
 #[derive(Debug)]
@@ -21,8 +28,15 @@ pub(crate) struct Spares {
     dir: PathBuf,
     length: u64,
     ready: VecDeque<PathBuf>,
-    under_way: Option<JoinHandle<io::Result<PathBuf>>>,
+    under_way: Option<UnderWay>,
     next_number: u64,
+}
+
+/// A spare that is being written.
+#[derive(Debug)]
+struct UnderWay {
+    thread: JoinHandle<io::Result<PathBuf>>,
+    is_waited_for: Arc<AtomicBool>,
 }
 
 impl Spares {
@@ -96,21 +110,35 @@ impl Spares {
         let unfinished = self.dir.join(UNFINISHED);
         let path = self.next_path();
         let length = self.length;
-        let thread = thread::Builder::new().name("log-spare".to_owned());
-        self.under_way = Some(thread.spawn(move || {
-            create_zeroed(&unfinished, length)?;
-            fs::rename(&unfinished, &path)?;
-            Ok(path)
-        })?);
+        let is_waited_for = Arc::new(AtomicBool::new(false));
+        let in_a_hurry = Arc::clone(&is_waited_for);
+        let thread = thread::Builder::new()
+            .name("log-spare".to_owned())
+            .spawn(move || {
+                create_zeroed_in_pieces(&unfinished, length, |took| {
+                    if !in_a_hurry.load(Ordering::Relaxed) {
+                        thread::park_timeout((took * (DISK_SHARE - 1)).min(PAUSE_MAX));
+                    }
+                })?;
+                fs::rename(&unfinished, &path)?;
+                Ok(path)
+            })?;
+        self.under_way = Some(UnderWay {
+            thread,
+            is_waited_for,
+        });
         Ok(())
     }
 
     /// Waits for the spare that is being written.
     fn wait(&mut self) -> io::Result<()> {
-        let Some(thread) = self.under_way.take() else {
+        let Some(under_way) = self.under_way.take() else {
             return Ok(());
         };
-        let written = thread
+        under_way.is_waited_for.store(true, Ordering::Relaxed);
+        under_way.thread.thread().unpark();
+        let written = under_way
+            .thread
             .join()
             .map_err(|_| io::Error::other("the thread that wrote a segment panicked"))?;
         self.ready.push_back(written?);
