@@ -16,6 +16,7 @@ pub mod id;
 pub mod limits;
 pub mod message;
 pub mod refusal;
+pub mod tally;
 pub mod time;
 pub mod timing;
 pub mod view;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_core::input::ConnectionId;
@@ -14,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::metrics::Counters;
 use crate::registry::Arrival;
 use crate::{client_connection, node_connection};
 
@@ -31,6 +33,7 @@ pub(crate) struct Door {
     pub(crate) cluster: ClusterId,
     pub(crate) arrivals: mpsc::Sender<Arrival>,
     pub(crate) maps: watch::Receiver<ClusterMap>,
+    counters: Arc<Counters>,
     open: Cell<u64>,
     last_connection: Cell<u64>,
 }
@@ -55,11 +58,13 @@ impl Door {
         cluster: ClusterId,
         arrivals: mpsc::Sender<Arrival>,
         maps: watch::Receiver<ClusterMap>,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             cluster,
             arrivals,
             maps,
+            counters,
             open: Cell::new(0),
             last_connection: Cell::new(0),
         }
@@ -159,7 +164,9 @@ async fn serve(counted: Counted, socket: TcpStream) {
 async fn accept_and_serve(door: &Rc<Door>, socket: TcpStream) -> Result<(), ConnectionEnd> {
     let decide = |hello: &Hello| door.decide(hello);
     let limits = Limits::control();
-    let (connection, hello) = accept(socket, decide, limits.handshake_timeout).await?;
+    let accepted = accept(socket, decide, limits.handshake_timeout).await;
+    let (connection, hello) =
+        accepted.inspect_err(|error| door.counters.refused_connections.count(error))?;
     match hello.caller {
         Caller::Node { node, incarnation } => {
             node_connection::serve(door, connection, node, incarnation).await
@@ -178,6 +185,7 @@ mod tests {
     use kv_common::id::{ClusterId, Incarnation, NodeId};
     use kv_common::message::hello::{Caller, Hello, HelloRefusal, PROTOCOL_VERSION};
     use kv_common::time::Now;
+    use std::sync::Arc;
     use tokio::sync::{mpsc, watch};
 
     fn door() -> Door {
@@ -191,7 +199,7 @@ mod tests {
         let core = Coordinator::start(Now::default(), settings, state);
         let (arrivals, _) = mpsc::channel(1);
         let (_, maps) = watch::channel(core.map().clone());
-        Door::new(ClusterId(5), arrivals, maps)
+        Door::new(ClusterId(5), arrivals, maps, Arc::default())
     }
 
     fn hello(cluster: Option<u64>, caller: Caller) -> Hello {

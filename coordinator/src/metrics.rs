@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use coordinator_core::refused_messages::MessageRefusal;
 use kv_common::id::NodeId;
 use kv_common::message::registry::{ClusterStatus, Event};
+use kv_common::tally::Tally;
 use kv_common::time::UnixMs;
 use kv_daemon::{VERSION, clock};
 use kv_http::{Families, Histogram, Labels, Observed, Unit, process_families};
+use kv_net::RefusedConnections;
 use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
@@ -27,9 +30,19 @@ pub(crate) struct Counters {
     pub(crate) heartbeat_gaps: Histogram,
     /// When the failover under way began, in milliseconds since 1970; 0: there is none.
     failover_since: AtomicU64,
+    messages_refused: [AtomicU64; MessageRefusal::ALL.len()],
+    /// Connections that were not taken.
+    pub(crate) refused_connections: RefusedConnections,
 }
 
 impl Counters {
+    /// What the core took no notice of, since the start.
+    pub(crate) fn messages_refused_are(&self, tally: &Tally<MessageRefusal>) {
+        for (kind, count) in MessageRefusal::ALL.into_iter().zip(&self.messages_refused) {
+            count.store(tally.of(kind), Ordering::Relaxed);
+        }
+    }
+
     /// A decision is durable.
     pub(crate) fn decided(&self, event: &Event) {
         self.decisions.fetch_add(1, Ordering::Relaxed);
@@ -60,6 +73,7 @@ impl Observed for ObservedCoordinator {
     fn families(&self, families: &mut Families) {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         self.decision_families(families);
+        self.refusal_families(families);
         view_families(families, &snapshot.status);
         node_families(families, &snapshot.status);
         families.gauge(
@@ -131,6 +145,30 @@ impl ObservedCoordinator {
             "kv_coordinator_heartbeat_gap",
             "Between two heartbeats of one node, as they arrive. Gaps far above the interval come before false failovers: look for machines that stand still and links that lose packets",
             [(Labels::new(), counters.heartbeat_gaps.read())],
+        );
+    }
+
+    fn refusal_families(&self, families: &mut Families) {
+        let counters = &self.counters;
+        let refused = MessageRefusal::ALL
+            .into_iter()
+            .zip(&counters.messages_refused);
+        families.counters(
+            "kv_coordinator_messages_refused",
+            Unit::None,
+            "What nodes said and the coordinator did not act upon, by reason. old-proposal and stray-seal belong to failovers; address-taken, name-taken, other-fsync, forgotten and too-many-nodes mean a node that is not taken: its log says why",
+            refused.map(|(reason, count)| {
+                let labels = vec![("reason", reason.name().to_owned())];
+                (labels, as_f64(count.load(Ordering::Relaxed)))
+            }),
+        );
+        families.counters(
+            "kv_coordinator_connections_refused",
+            Unit::None,
+            "Connections that were not taken, by reason. other-cluster: a node or client has the address of the wrong coordinator; timeout and no-hello: something connects that speaks no such protocol, such as a port scan",
+            counters.refused_connections.read().map(|(reason, count)| {
+                (vec![("reason", reason.to_owned())], as_f64(count))
+            }),
         );
     }
 }

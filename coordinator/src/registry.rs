@@ -115,6 +115,11 @@ impl Registry {
         self.maps.subscribe()
     }
 
+    /// What is counted.
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
     /// What the HTTP thread sees of the coordinator.
     pub(crate) fn observed(&self) -> ObservedCoordinator {
         ObservedCoordinator {
@@ -290,6 +295,8 @@ impl Registry {
     }
 
     async fn carry_out(&mut self) {
+        self.counters
+            .messages_refused_are(self.core.refused_messages());
         while let Some(effect) = self.core.poll_effect() {
             match effect {
                 Effect::Store {

@@ -174,7 +174,12 @@ async fn serve(
         }
         None => None,
     };
-    let door = Rc::new(Door::new(cluster, arrivals, registry.maps()));
+    let door = Rc::new(Door::new(
+        cluster,
+        arrivals,
+        registry.maps(),
+        registry.counters(),
+    ));
     let listening = tokio::task::spawn_local(connections::listen(door, doors.listener));
     let http = match &doors.arguments.http_listen {
         Some(address) => Some(show(address, registry)?),

@@ -18,7 +18,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kv_common::refusal::Refusal;
+use kv_common::tally::Tally;
 use kv_http::Histogram;
+use kv_net::RefusedConnections;
+use kvnode_core::refused_messages::MessageRefusal;
 
 pub(crate) use self::operation::Operation;
 use self::reason::Reason;
@@ -35,6 +38,10 @@ pub(crate) struct Counters {
     pub(crate) flushes: Histogram,
     leases_lost: AtomicU64,
     role_changes: AtomicU64,
+    messages_refused: [AtomicU64; MessageRefusal::ALL.len()],
+    messages_refused_total: AtomicU64,
+    /// Connections that were not taken.
+    pub(crate) refused_connections: RefusedConnections,
     connections: AtomicU64,
     redis_connections: AtomicU64,
 }
@@ -48,6 +55,9 @@ impl Default for Counters {
             flushes: Histogram::default(),
             leases_lost: AtomicU64::new(0),
             role_changes: AtomicU64::new(0),
+            messages_refused: array::from_fn(|_| AtomicU64::new(0)),
+            messages_refused_total: AtomicU64::new(0),
+            refused_connections: RefusedConnections::default(),
             connections: AtomicU64::new(0),
             redis_connections: AtomicU64::new(0),
         }
@@ -77,6 +87,19 @@ impl Counters {
     /// The node holds another role than before.
     pub(crate) fn role_changed(&self) {
         self.role_changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the core took no notice of, since the start.
+    pub(crate) fn messages_refused_are(&self, tally: &Tally<MessageRefusal>) {
+        if self
+            .messages_refused_total
+            .swap(tally.total(), Ordering::Relaxed)
+            != tally.total()
+        {
+            for (kind, count) in MessageRefusal::ALL.into_iter().zip(&self.messages_refused) {
+                count.store(tally.of(kind), Ordering::Relaxed);
+            }
+        }
     }
 
     /// How many connections are open now: of clients and nodes, and of Redis clients.

@@ -63,6 +63,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::events::{Event, Events};
+use crate::metrics::Counters;
 use crate::pulse::Pulse;
 use crate::service::Service;
 use kv_daemon::clock;
@@ -104,6 +105,7 @@ pub(crate) struct Serving {
     shard: RefCell<Shard>,
     seat: PrimarySeat,
     pulse: Arc<Pulse>,
+    counters: Arc<Counters>,
     turn: OpenTurn,
     /// Until when the main task sleeps.
     sleeps_until: Cell<Monotonic>,
@@ -120,6 +122,7 @@ impl Serving {
         Rc::new_cyclic(|serving: &Weak<Self>| Self {
             seat: setup.identity.seat,
             pulse: Arc::clone(&setup.pulse),
+            counters: Arc::clone(&setup.counters),
             shard: RefCell::new(Shard::new(setup, serving.clone())),
             turn: OpenTurn::default(),
             sleeps_until: Cell::new(Monotonic::ZERO),

@@ -7,9 +7,11 @@
 mod connection;
 mod frame;
 mod handshake;
+mod refused_connections;
 mod socket;
 
 pub use connection::{Connection, FrameReceiver, FrameSender, LinkError};
 pub use frame::{encode_frame, take_frame};
 pub use handshake::{AcceptError, Accepted, DialError, Limits, accept, dial};
+pub use refused_connections::RefusedConnections;
 pub use socket::{ListenError, listen, prepare_socket};

@@ -8,6 +8,7 @@ use kv_common::message::control::{
     CoordinatorToNode, NodeToCoordinator, Registration, RegistrationRefusal, Standing,
 };
 use kv_common::message::registry::Event;
+use kv_common::tally::Tally;
 use kv_common::time::{Monotonic, Now};
 use kv_common::timing::Timing;
 use kv_common::view::{ClusterMap, PrimarySeat, View, ViewSettings};
@@ -18,6 +19,7 @@ use crate::failover::Failover;
 use crate::input::{ConnectionId, Input, Ticket};
 use crate::liveness::Liveness;
 use crate::lost_past;
+use crate::refused_messages::MessageRefusal;
 
 /// The shard that this version governs: all keys.
 pub(crate) const SHARD: ShardId = ShardId(0);
@@ -77,6 +79,7 @@ pub struct Coordinator {
     ready: VecDeque<Effect>,
     newest_map: ClusterMap,
     durable_map: ClusterMap,
+    pub(crate) refused_messages: Tally<MessageRefusal>,
 }
 
 impl Coordinator {
@@ -106,6 +109,7 @@ impl Coordinator {
             ready: VecDeque::new(),
             newest_map: map.clone(),
             durable_map: map,
+            refused_messages: Tally::default(),
             state,
         };
         coordinator.end_turn();
@@ -149,6 +153,12 @@ impl Coordinator {
         Some(self.live.last_turn().after(turn))
     }
 
+    /// What nodes said and nothing was done about, since the start of the run.
+    #[must_use]
+    pub fn refused_messages(&self) -> &Tally<MessageRefusal> {
+        &self.refused_messages
+    }
+
     /// The newest map that is durable.
     #[must_use]
     pub fn map(&self) -> &ClusterMap {
@@ -184,6 +194,7 @@ impl Coordinator {
             return self.register(now, connection, registration);
         }
         let Some(node) = self.live.heard(now.monotonic, connection) else {
+            self.refused_messages.count(MessageRefusal::Unregistered);
             return;
         };
         match message {
@@ -192,6 +203,8 @@ impl Coordinator {
                 if report.node == node {
                     self.check_past(now, node, report.view_epoch, report.seal);
                     self.live.reported(now.monotonic, node, report);
+                } else {
+                    self.refused_messages.count(MessageRefusal::OtherNode);
                 }
             }
             NodeToCoordinator::Sealed(answer) => self.sealed(now, node, answer),
@@ -199,6 +212,8 @@ impl Coordinator {
             NodeToCoordinator::HandoverFailed { epoch, why, .. } => {
                 if epoch == self.state.epoch() {
                     self.handover_failed(&why);
+                } else {
+                    self.refused_messages.count(MessageRefusal::OldHandover);
                 }
             }
         }
@@ -207,6 +222,7 @@ impl Coordinator {
     fn register(&mut self, now: Now, connection: ConnectionId, registration: Registration) {
         let node = registration.node;
         if let Err(why) = self.check_registration(connection, &registration) {
+            self.refused_messages.count(MessageRefusal::from(&why));
             let name = registration.name;
             self.log(format!("{name} is not taken: {why}"));
             let message = CoordinatorToNode::Refused(why);

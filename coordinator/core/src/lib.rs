@@ -25,5 +25,6 @@ mod liveness;
 mod lost_past;
 mod orders;
 mod proposals;
+pub mod refused_messages;
 pub mod rules;
 mod sealing;

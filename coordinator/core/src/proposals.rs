@@ -9,6 +9,7 @@ use kv_common::time::Now;
 use kv_common::view::View;
 
 use crate::coordinator::{Coordinator, SHARD};
+use crate::refused_messages::MessageRefusal;
 
 /// How long a former member's place is kept for it: a restart costs less than a copy.
 pub(crate) const PATIENCE_WITH_FORMER_MEMBERS: Duration = Duration::from_secs(60);
@@ -23,6 +24,7 @@ impl Coordinator {
             return;
         }
         if proposal.replaces != view.epoch || node != view.primary.node {
+            self.refused_messages.count(MessageRefusal::OldProposal);
             // It missed the answer to an earlier one.
             if let Some(connection) = self.live.connection_of(node) {
                 let map = self.map().clone();
@@ -33,6 +35,7 @@ impl Coordinator {
         match self.check_proposal(&view, proposal) {
             Ok(()) => self.accept(now, &view, proposal),
             Err(why) => {
+                self.refused_messages.count(MessageRefusal::BadProposal);
                 // Used up, so that no older copy of it can succeed later.
                 let why = format!("refused a proposal: {why}");
                 self.install_same_members(now, view, "refused", &why);

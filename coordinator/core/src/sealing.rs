@@ -9,6 +9,7 @@ use crate::coordinator::{Coordinator, SHARD};
 use crate::effect::Effect;
 use crate::failover::Failover;
 use crate::input::OrderToken;
+use crate::refused_messages::MessageRefusal;
 
 /// Beats between two askings of the same member.
 const ASK_AGAIN_BEATS: u32 = 2;
@@ -48,6 +49,7 @@ impl Coordinator {
         let current = self.live.nodes.get(&node).map(|heard| heard.incarnation);
         let member = self.state.view().is_some_and(|view| view.has_member(node));
         if answer.shard != SHARD || current != Some(answer.incarnation) || !member {
+            self.refused_messages.count(MessageRefusal::StraySeal);
             return;
         }
         if answer.view_epoch > self.state.epoch() {

@@ -15,6 +15,7 @@ use kv_common::view::PrimarySeat;
 use crate::effect::Effect;
 use crate::input::{LinkId, Ticket};
 use crate::local::{Copying, Local};
+use crate::refused_messages::MessageRefusal;
 
 /// What a `Match` message says, kept until it can be acted upon.
 #[derive(Clone, Debug)]
@@ -278,6 +279,7 @@ impl Following {
 
 /// Tells a primary that nothing is taken from it. Not an answer: it promises nothing.
 pub(crate) fn refuse(local: &mut Local, link: LinkId, epoch: Epoch, why: FollowerRefusal) {
+    local.refused_messages.count(MessageRefusal::from(&why));
     let message = FollowerToPrimary::Refused { epoch, why };
     local.emit(Effect::SendPrimary { link, message });
 }

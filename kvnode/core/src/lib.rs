@@ -7,6 +7,7 @@
 //! | `following` | taking entries from a primary, and promising it a lease |
 //! | `local`, `log_positions`, `tail` | what a replica has in every role |
 //! | [`promise`] | what outlives the process, and how long leases given to primaries run |
+//! | [`refused_messages`] | what others said and nothing was done about, counted |
 //! | [`state`] | the applied state, and what commands come down to |
 //!
 //! A [`replica::Replica`] is told what happened ([`input::Input`]) and hands out what is to be done
@@ -20,6 +21,7 @@ mod local;
 mod log_positions;
 mod primary;
 pub mod promise;
+pub mod refused_messages;
 pub mod replica;
 pub mod state;
 mod tail;

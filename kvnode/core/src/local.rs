@@ -8,6 +8,7 @@ use kv_common::entry::Entry;
 use kv_common::id::{Address, Epoch, NodeId, Position, Seq};
 use kv_common::message::control::{CopyProgress, DiskFailure, NodeToCoordinator, SealAnswer};
 use kv_common::refusal::Refusal;
+use kv_common::tally::Tally;
 use kv_common::time::{Monotonic, Now};
 use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
 
@@ -15,6 +16,7 @@ use crate::effect::Effect;
 use crate::input::{Identity, Recovered, Start, Ticket};
 use crate::log_positions::LogPositions;
 use crate::promise::{LeasePromises, Promises};
+use crate::refused_messages::MessageRefusal;
 use crate::state::State;
 use crate::tail::Tail;
 
@@ -56,6 +58,7 @@ pub(crate) struct Local {
     pub(crate) copy_not_before: Monotonic,
     /// Why the data must not be chosen, when it must not.
     pub(crate) unfit: Option<String>,
+    pub(crate) refused_messages: Tally<MessageRefusal>,
     tail_certain: bool,
     storing: VecDeque<(Ticket, AfterStored)>,
     last_ticket: Ticket,
@@ -86,6 +89,7 @@ impl Local {
             copying: None,
             copy_not_before: Monotonic::ZERO,
             unfit: recovered.unfit,
+            refused_messages: Tally::default(),
             tail_certain: recovered.tail_certain,
             storing: VecDeque::new(),
             last_ticket: Ticket::default(),

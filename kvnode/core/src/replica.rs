@@ -14,17 +14,19 @@ mod observe;
 
 use std::time::Duration;
 
-use kv_common::id::{Epoch, Seq};
+use kv_common::id::{Epoch, NodeId, Seq};
 use kv_common::message::control::DiskFailure;
-use kv_common::message::replication::FollowerRefusal;
+use kv_common::message::replication::{FollowerRefusal, FollowerToPrimary};
+use kv_common::tally::Tally;
 use kv_common::time::{Monotonic, Now};
 use kv_common::view::{ClusterMap, Release, View};
 
 use crate::effect::Effect;
 use crate::following::{Following, refuse};
-use crate::input::{ClientToken, Input, Recovered, Start, Ticket};
+use crate::input::{ClientToken, Input, LinkId, Recovered, Start, Ticket};
 use crate::local::{AfterStored, Local};
 use crate::primary::{Next, Primary, Request};
+use crate::refused_messages::MessageRefusal;
 
 /// After a copy that came to nothing.
 const COPY_PAUSE: Duration = Duration::from_secs(1);
@@ -99,6 +101,12 @@ impl Replica {
         self.local.next_effect()
     }
 
+    /// What others said and nothing was done about, since the start of the run.
+    #[must_use]
+    pub fn refused_messages(&self) -> &Tally<MessageRefusal> {
+        &self.local.refused_messages
+    }
+
     /// When [`Self::handle_timeout`] is to be called; none: not before the next input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Monotonic> {
@@ -127,7 +135,11 @@ impl Replica {
             } if shard == self.local.identity.shard => {
                 self.with_primary(|primary, local| primary.hand_over(now, local, epoch, to, seal));
             }
-            Input::Seal { .. } | Input::Handover { .. } => {}
+            Input::Seal { .. } | Input::Handover { .. } => {
+                self.local
+                    .refused_messages
+                    .count(MessageRefusal::OtherShard);
+            }
             Input::FollowerUp { node, link } => self.with_primary(|primary, local| {
                 primary.follower_up(now, local, node, link);
                 Next::Stay
@@ -139,9 +151,7 @@ impl Replica {
                 node,
                 link,
                 message,
-            } => self.with_primary(|primary, local| {
-                primary.follower_says(now, local, node, link, message)
-            }),
+            } => self.follower_says(now, node, link, message),
             Input::PrimarySays {
                 link,
                 seat,
@@ -190,6 +200,15 @@ impl Replica {
         }
     }
 
+    fn follower_says(&mut self, now: Now, node: NodeId, link: LinkId, message: FollowerToPrimary) {
+        if !matches!(self.role, Role::Primary(_)) {
+            self.local
+                .refused_messages
+                .count(MessageRefusal::NotPrimary);
+        }
+        self.with_primary(|primary, local| primary.follower_says(now, local, node, link, message));
+    }
+
     fn with_primary(&mut self, step: impl FnOnce(&mut Primary, &mut Local) -> Next) {
         if let Role::Primary(primary) = &mut self.role {
             let next = step(primary, &mut self.local);
@@ -220,6 +239,7 @@ impl Replica {
             .as_ref()
             .is_some_and(|known| known.cluster == map.cluster && known.version > map.version);
         if stale {
+            self.local.refused_messages.count(MessageRefusal::OldOrder);
             return;
         }
         let view = map.view.clone();
@@ -305,6 +325,7 @@ impl Replica {
     fn seal(&mut self, epoch: Epoch) {
         let promises = &mut self.local.promises;
         if epoch < promises.seal || epoch <= promises.view_epoch() {
+            self.local.refused_messages.count(MessageRefusal::OldOrder);
             return;
         }
         promises.seal = epoch;

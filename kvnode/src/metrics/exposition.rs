@@ -18,6 +18,7 @@ use super::Counters;
 use super::data_size::data_sizes;
 use super::operation::Operation;
 use super::reason::Reason;
+use kvnode_core::refused_messages::MessageRefusal;
 
 /// A serving thread that made no turn for so long hangs: turns are due many times a second.
 const TURN_MAX: Duration = Duration::from_secs(10);
@@ -237,6 +238,24 @@ impl ObservedNode {
             ("node", &counters.connections),
             ("redis", &counters.redis_connections),
         ];
+        let refused = MessageRefusal::ALL
+            .into_iter()
+            .zip(&counters.messages_refused);
+        families.counters(
+            "kvnode_messages_refused",
+            Unit::None,
+            "What other nodes and the coordinator said and this node did not act upon, by reason. A few belong to each failover; never-sent, contrary-history, bad-batch and other-shard never do: keep the logs of both nodes",
+            refused.map(|(reason, count)| (label("reason", reason.name()), value(count))),
+        );
+        families.counters(
+            "kvnode_connections_refused",
+            Unit::None,
+            "Connections that were not taken, by reason. other-cluster: some program has the address of a node of another cluster; timeout and no-hello: something connects that speaks no such protocol, such as a port scan",
+            counters
+                .refused_connections
+                .read()
+                .map(|(reason, count)| (label("reason", reason), as_f64(count))),
+        );
         families.gauges(
             "kvnode_connections",
             Unit::None,

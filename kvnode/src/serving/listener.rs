@@ -71,7 +71,10 @@ async fn serve(counted: Counted, socket: TcpStream) {
     let accepted = accept(socket, decide, Limits::client().handshake_timeout).await;
     let ended = match accepted {
         Ok((connection, hello)) => dispatch(serving, connection, hello.caller).await,
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            serving.counters.refused_connections.count(&error);
+            Err(error.to_string())
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(peer = name_of_peer(peer), error, "a connection ended");

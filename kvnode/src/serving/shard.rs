@@ -293,6 +293,8 @@ impl Shard {
             self.redis.close_for_role_change();
         }
         self.role = role;
+        self.counters
+            .messages_refused_are(self.replica.refused_messages());
         for output in self.touched_clients.drain(..) {
             output.flush();
         }

@@ -9,15 +9,17 @@ use coordinator_core::cluster_state::ClusterState;
 use coordinator_core::coordinator::{Coordinator, Settings};
 use coordinator_core::effect::Effect;
 use coordinator_core::input::{ConnectionId, Input, OrderToken, Ticket};
+use coordinator_core::refused_messages::MessageRefusal;
 use kv_common::id::{Address, ClusterId, Epoch, Incarnation, NodeId, Position, Seq, ShardId};
 use kv_common::message::control::{
     CoordinatorToNode, DiskFailure, DiskHealth, DiskTrouble, FsyncMode, HeldRole, NodeReport,
     NodeToCoordinator, Positions, Proposal, Registration, SealAnswer, Standing,
 };
+use kv_common::tally::Tally;
 use kv_common::time::{Monotonic, Now, UnixMs};
 use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
 
-use words::{age, describe, duration, number, order_of, role_in};
+use words::{age, describe, duration, not_acted_upon, number, order_of, role_in};
 
 const BEAT: Duration = Duration::from_millis(50);
 const TURN: Duration = Duration::from_millis(25);
@@ -55,6 +57,8 @@ pub(crate) struct Cluster {
     elapsed: Duration,
     last_connection: u64,
     trace: String,
+    /// As of the last command.
+    refused: Tally<MessageRefusal>,
 }
 
 impl Cluster {
@@ -65,6 +69,8 @@ impl Cluster {
             if !line.is_empty() {
                 self.trace.push_str(&format!("> {line}\n"));
                 self.command(line);
+                let heard = self.core.as_ref().map(Coordinator::refused_messages);
+                self.trace += &not_acted_upon(&mut self.refused, heard);
             }
         }
         self.trace

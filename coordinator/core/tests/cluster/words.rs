@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coordinator_core::refused_messages::MessageRefusal;
 use kv_common::id::{Epoch, NodeId};
 use kv_common::message::control::HeldRole;
 use kv_common::message::registry::Order;
+use kv_common::tally::Tally;
 use kv_common::view::{ClusterMap, View};
 
 use super::Played;
@@ -91,4 +93,22 @@ pub(super) fn role_in(
     } else {
         (HeldRole::None, Vec::new())
     }
+}
+
+/// What was not acted upon since `before`, a line each.
+pub(super) fn not_acted_upon(
+    before: &mut Tally<MessageRefusal>,
+    now: Option<&Tally<MessageRefusal>>,
+) -> String {
+    let Some(now) = now else { return String::new() };
+    let mut lines = String::new();
+    for kind in MessageRefusal::ALL {
+        // A run that has just begun counts from nothing.
+        let since = now.of(kind).saturating_sub(before.of(kind));
+        if since > 0 {
+            lines += &format!("not acted upon: {} ({since})\n", kind.name());
+        }
+    }
+    *before = now.clone();
+    lines
 }

@@ -9,6 +9,7 @@ use super::follower::Exchange;
 use super::{Next, Phase, Primary};
 use crate::effect::Effect;
 use crate::local::Local;
+use crate::refused_messages::MessageRefusal;
 
 impl Primary {
     /// The coordinator tells us to hand over to `to`.
@@ -21,6 +22,7 @@ impl Primary {
         seal: Epoch,
     ) -> Next {
         if epoch != self.view.epoch {
+            local.refused_messages.count(MessageRefusal::OldOrder);
             return Next::Stay;
         }
         if let Err(why) = self.may_hand_over(to) {

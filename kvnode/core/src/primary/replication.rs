@@ -12,6 +12,7 @@ use super::{Next, Primary};
 use crate::effect::Effect;
 use crate::input::LinkId;
 use crate::local::Local;
+use crate::refused_messages::MessageRefusal;
 
 /// How much is read from the log at once for a follower that is far behind.
 const READ_BYTES: usize = 4 << 20;
@@ -51,10 +52,14 @@ impl Primary {
         let lease = self.timing.lease();
         let epoch = self.view.epoch;
         let Some(follower) = self.followers.get_mut(&node) else {
+            local
+                .refused_messages
+                .count(MessageRefusal::UnknownFollower);
             return Next::Stay;
         };
         // Acks count only in the epoch that they name, and only on the connection they belong to.
         if follower.link != Some(link) || epoch_of(&message) != epoch {
+            local.refused_messages.count(MessageRefusal::StaleAnswer);
             return Next::Stay;
         }
         match message {
@@ -71,6 +76,7 @@ impl Primary {
                 follower.answered(now.monotonic, answers, lease);
                 if !follower.acknowledged(now.monotonic, held) {
                     // It claims what it was never sent: nothing that it says can be relied on.
+                    local.refused_messages.count(MessageRefusal::NeverSent);
                     local.emit(Effect::ResetLink { link });
                     return Next::Stay;
                 }
@@ -102,6 +108,9 @@ impl Primary {
             follower.matched(now.monotonic, common.seq, held);
             self.send(now, local, node);
         } else {
+            local
+                .refused_messages
+                .count(MessageRefusal::ContraryHistory);
             self.send_match(now, local, node);
         }
     }

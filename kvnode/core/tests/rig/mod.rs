@@ -13,10 +13,12 @@ use kv_common::history::BaseId;
 use kv_common::id::{Address, ClusterId, Epoch, Incarnation, NodeId, ShardId};
 use kv_common::message::control::{DiskFailure, DiskTrouble, FsyncMode};
 use kv_common::message::replication::{PrimaryStamp, PrimaryToFollower};
+use kv_common::tally::Tally;
 use kv_common::time::{Monotonic, Now, UnixMs};
 use kv_common::view::{ClusterMap, NodeInfo, PrimarySeat, Release, View, ViewSettings};
 use kvnode_core::effect::Effect;
 use kvnode_core::input::{Identity, Input, LinkId, Start};
+use kvnode_core::refused_messages::MessageRefusal;
 use kvnode_core::replica::Replica;
 
 use disk::Disk;
@@ -42,6 +44,8 @@ pub(crate) struct Rig {
     trace: String,
     /// Beats since the last command: how many each follower got, and the newest.
     beats: BTreeMap<u64, (u32, PrimaryStamp)>,
+    /// As of the last command.
+    refused: Tally<MessageRefusal>,
 }
 
 impl Rig {
@@ -53,6 +57,7 @@ impl Rig {
                 self.trace.push_str(&format!("> {line}\n"));
                 self.command(line);
                 self.note_beats();
+                self.note_refused();
             }
         }
         self.trace
@@ -318,6 +323,21 @@ impl Rig {
         for (node, (count, stamp)) in std::mem::take(&mut self.beats) {
             let newest = lines::to_follower(&PrimaryToFollower::Beat { stamp });
             self.note(&format!("to {node}: {count} beats; newest: {newest}"));
+        }
+    }
+
+    /// What was said since the last command and not acted upon.
+    fn note_refused(&mut self) {
+        let Some(core) = &self.core else { return };
+        let counted = core.refused_messages().clone();
+        let before = std::mem::replace(&mut self.refused, counted.clone());
+        for kind in MessageRefusal::ALL {
+            // A run that has just begun counts from nothing.
+            let since = counted.of(kind).saturating_sub(before.of(kind));
+            if since > 0 {
+                let line = format!("not acted upon: {} ({since})", kind.name());
+                self.note(&line);
+            }
         }
     }
 
