@@ -184,6 +184,21 @@ fn break_the_disk_of(victim: Victim) {
     trouble.expect_back();
 }
 
+/// The file system turns read-only under the node; an operator mends it.
+fn turn_the_disk_read_only_of(victim: Victim) {
+    let mut trouble = Trouble::begin(SmallDisk::with_ballast(), victim);
+    trouble.write(KEYS);
+    trouble.disk.turn_read_only();
+    trouble.write(KEYS);
+    trouble.expect_left_with(&[DiskTrouble::ReadOnly]);
+    trouble.expect_all_there();
+    let node = trouble.node.clone();
+    trouble.cluster.kill_node(&node);
+    trouble.disk.mend();
+    trouble.cluster.start_node(&node);
+    trouble.expect_back();
+}
+
 #[test]
 #[ignore = "needs a small file system of its own; ops/disk-trouble gives it one"]
 fn a_backup_whose_disk_is_full_leaves_and_comes_back_by_itself() {
@@ -218,4 +233,16 @@ fn a_backup_whose_device_fails_leaves_and_comes_back_when_it_is_mended() {
 #[ignore = "needs a small file system of its own; ops/disk-trouble gives it one"]
 fn a_primary_whose_device_fails_hands_over_and_comes_back_when_it_is_mended() {
     break_the_disk_of(Victim::Primary);
+}
+
+#[test]
+#[ignore = "needs a small file system of its own; ops/disk-trouble gives it one"]
+fn a_backup_whose_disk_turns_read_only_leaves_and_comes_back_when_it_is_mended() {
+    turn_the_disk_read_only_of(Victim::Backup);
+}
+
+#[test]
+#[ignore = "needs a small file system of its own; ops/disk-trouble gives it one"]
+fn a_primary_whose_disk_turns_read_only_hands_over_and_comes_back_when_it_is_mended() {
+    turn_the_disk_read_only_of(Victim::Primary);
 }

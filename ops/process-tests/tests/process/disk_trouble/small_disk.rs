@@ -1,6 +1,7 @@
 //! An ext4 of its own for one node, in an image in memory, behind a loop device.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -75,6 +76,25 @@ impl SmallDisk {
     pub(super) fn freeze(&self) -> Frozen {
         run("fsfreeze", &["--freeze"], &[&self.folder]);
         Frozen(self.folder.clone())
+    }
+
+    /// Has the file system find an error in itself and turn read-only under the node, as most do that are
+    /// mounted by default.
+    pub(super) fn turn_read_only(&self) {
+        run(
+            "mount",
+            &["-o", "remount,errors=remount-ro"],
+            &[&self.folder],
+        );
+        let device = fs::metadata(&self.folder).expect("is mounted").dev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let link = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"));
+        let link = link.expect("the device has its place");
+        let name = link.file_name().expect("it has a name");
+        let trigger = Path::new("/sys/fs/ext4")
+            .join(name)
+            .join("trigger_fs_error");
+        fs::write(trigger, "1").expect("root may do that");
     }
 
     /// Gives the device what it promised, and repairs the file system on it as an operator would. No
