@@ -10,6 +10,7 @@ use kvnode_core::state::State;
 
 use crate::checkpoint::{CheckpointError, unreadable};
 use crate::checkpoint_record::{DATA_PREFIX, decode_value};
+use crate::progress::ProgressBeat;
 
 /// What is handed from one thread to the other at once.
 const PART: ScanLimit = ScanLimit {
@@ -56,10 +57,14 @@ pub(crate) fn load_records(
 
 fn put_all(parts: Receiver<Vec<Record>>, state: &mut State) -> Result<u64, CheckpointError> {
     let mut data_bytes = 0;
+    let mut beat = ProgressBeat::new();
     for (key, record) in parts.into_iter().flatten() {
         data_bytes += (key.len() + record.len()) as u64;
         let stored = decode_value(record).ok_or_else(|| unreadable(&key))?;
         state.load_value(&key[DATA_PREFIX.len()..], &stored.value, stored.expires_at);
+        if beat.step() {
+            tracing::info!(keys = state.keys(), data_bytes, "loading the checkpoint");
+        }
     }
     Ok(data_bytes)
 }

@@ -11,6 +11,7 @@
 //! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
 //! | `disk_failure.rs` | what an error says about the disk |
 //! | `dump.rs`, `import.rs` | `db.txt` |
+//! | `progress.rs` | when long work says how far it is |
 //! | `rebuild.rs` | the last that is left, made into data again |
 //! | `inspection.rs` | a data directory, looked at from outside |
 //!
@@ -48,6 +49,7 @@ mod meta;
 mod meta_copy;
 mod meta_thread;
 mod options;
+mod progress;
 mod queue;
 mod rebuild;
 mod record;
