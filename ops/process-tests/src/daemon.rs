@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::programs::Program;
 use crate::wait::{PATIENCE, wait_until};
 
+/// What a daemon logs with the address at which Redis clients reach it.
+const SERVING_REDIS: &str = "serving Redis clients";
+
 /// A child process that is killed and reaped when the value goes.
 #[derive(Debug)]
 pub(crate) struct KilledOnDrop(pub(crate) Child);
@@ -127,7 +130,7 @@ impl Daemon {
     /// When it does not.
     #[must_use]
     pub fn redis_address(&self) -> String {
-        self.logged_address("serving Redis clients")
+        self.logged_address(SERVING_REDIS)
     }
 
     /// Where it shows what it does over HTTP, which it logged when it began to.
@@ -141,11 +144,8 @@ impl Daemon {
 
     fn logged_address(&self, what: &str) -> String {
         let log = self.log();
-        let line = log.lines().find(|line| line.contains(what));
-        let line = line.unwrap_or_else(|| panic!("{} does not log {what}:\n{log}", self.name));
-        let start = line.find("127.0.0.1:").expect("an address of this machine");
-        let address = line[start..].split_ascii_whitespace().next();
-        address.expect("an address").to_owned()
+        address_in(&log, what)
+            .unwrap_or_else(|| panic!("{} does not log {what}:\n{log}", self.name))
     }
 
     /// How it ended, if it has.
@@ -212,4 +212,16 @@ impl Daemon {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a child has a pid"), signal).expect("our own child is signalled");
     }
+}
+
+/// Where a daemon that wrote `log` listened for Redis clients, if it did.
+pub(crate) fn redis_address_in(log: &str) -> Option<String> {
+    address_in(log, SERVING_REDIS)
+}
+
+fn address_in(log: &str, what: &str) -> Option<String> {
+    let line = log.lines().find(|line| line.contains(what))?;
+    let start = line.find("127.0.0.1:")?;
+    let address = line[start..].split_ascii_whitespace().next();
+    address.map(str::to_owned)
 }

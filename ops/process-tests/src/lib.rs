@@ -39,7 +39,7 @@ pub use link::{Link, client_hello};
 pub use load::Load;
 pub use programs::Program;
 pub use proxy::Proxy;
-pub use recorder::{Recorder, Recording};
+pub use recorder::{Recorder, Recording, Way};
 pub use resp::RespConnection;
 pub use status::{NodeState, Status};
 pub use user::{Output, User};

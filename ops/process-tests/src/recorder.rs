@@ -5,26 +5,31 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use kv_common::command::{Expiry, PutCondition};
-use kv_common::id::Address;
-use kvclient::{Client, ClientError, ClientOptions, PutOptions};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simulator::history::{Operation, Record};
+
+use way::{Failure, Session};
+
+mod native;
+mod redis_client;
+mod way;
+
+pub use way::Way;
 
 /// Keys that are in use at the same time.
 const KEYS: u32 = 6;
 /// Operations after which the clients go on to new keys: the judge looks at one key at a time.
 const OPERATIONS_PER_KEY: u64 = 1500;
+/// As how many operations one counts whose outcome is unknown: it may have taken effect at any time since, so
+/// that each doubles what the judge has to look at.
+const UNKNOWN_COUNTS_AS: u64 = 500;
 /// How long a value lives that goes by itself.
 const LIVES: Duration = Duration::from_millis(300);
 /// How much earlier or later it may go: all clocks are one, which the system may slew.
 const CLOCK_LATITUDE: Duration = Duration::from_millis(20);
 /// Counted up by everybody, over the whole run.
 const COUNTER: &str = "chaos/counter";
-/// An operation may take so long: through every pause, and a failover behind it.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Clients that read and write.
 #[derive(Debug)]
@@ -49,15 +54,14 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Starts `workers` clients of the cluster of the coordinator at `coordinator`.
+    /// Starts `workers` clients that reach the cluster on `way`.
     ///
     /// # Panics
     /// When no thread can be started.
     #[must_use]
-    pub fn start(coordinator: &str, workers: u64, seed: u64) -> Self {
+    pub fn start(way: Way, workers: u64, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let address: Address = coordinator.parse().expect("an address of our own");
         let thread = thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
@@ -65,7 +69,7 @@ impl Recorder {
                     .enable_all()
                     .build()
                     .expect("a runtime is built");
-                runtime.block_on(record(address, workers, seed, stopped))
+                runtime.block_on(record(way, workers, seed, stopped))
             });
         Self {
             stop,
@@ -84,7 +88,7 @@ impl Recorder {
     }
 }
 
-async fn record(coordinator: Address, workers: u64, seed: u64, stop: Arc<AtomicBool>) -> Recording {
+async fn record(way: Way, workers: u64, seed: u64, stop: Arc<AtomicBool>) -> Recording {
     let shared = Arc::new(Shared {
         began: Instant::now(),
         stop,
@@ -96,7 +100,7 @@ async fn record(coordinator: Address, workers: u64, seed: u64, stop: Arc<AtomicB
         .map(|number| {
             let worker = Worker {
                 number,
-                client: client(coordinator.clone()),
+                session: way.session(),
                 shared: Arc::clone(&shared),
                 random: StdRng::seed_from_u64(seed ^ number << 32),
                 written: 0,
@@ -113,20 +117,13 @@ async fn record(coordinator: Address, workers: u64, seed: u64, stop: Arc<AtomicB
         all.increments += one.increments;
         all.unknown_increments += one.unknown_increments;
     }
-    let counter = client(coordinator).get(COUNTER).await;
-    all.counter = number(&counter.expect("the counter is read"));
+    let mut reader = way.session();
+    match reader.ask(COUNTER, &Operation::Get { seen: None }).await {
+        Ok(Operation::Get { seen: Some(seen) }) => all.counter = seen.unwrap_or(0),
+        other => panic!("the counter is not read: {other:?}"),
+    }
     all.longest_silence = Duration::from_nanos(shared.longest_silence_ns.load(Ordering::Relaxed));
     all
-}
-
-fn client(coordinator: Address) -> Client {
-    let options = ClientOptions {
-        coordinators: vec![coordinator],
-        timeout: TIMEOUT,
-        name: "recorder".to_owned(),
-        ..ClientOptions::default()
-    };
-    Client::connect(options).expect("a coordinator is named")
 }
 
 struct Shared {
@@ -152,7 +149,7 @@ impl Shared {
 
 struct Worker {
     number: u64,
-    client: Client,
+    session: Session,
     shared: Arc<Shared>,
     random: StdRng,
     written: u64,
@@ -177,13 +174,14 @@ impl Worker {
     }
 
     async fn count(&mut self) {
-        match self.client.incr(COUNTER, 1).await {
+        let increment = Operation::Incr { by: 1, sum: None };
+        match self.session.ask(COUNTER, &increment).await {
             Ok(_) => {
                 self.recording.increments += 1;
                 self.shared.answered(self.shared.now_ns());
             }
-            Err(ClientError::OutcomeUnknown) => self.recording.unknown_increments += 1,
-            Err(error) => panic!("an increment ended with: {error}"),
+            Err(Failure::Unknown) => self.recording.unknown_increments += 1,
+            Err(Failure::NotDone(why)) => panic!("an increment ended with: {why}"),
         }
     }
 
@@ -211,16 +209,21 @@ impl Worker {
             _ => Operation::Get { seen: None },
         };
         let invoked_ns = self.shared.now_ns();
-        let outcome = self.ask(key, &asked).await;
+        let outcome = self.session.ask(&format!("chaos/{key}"), &asked).await;
         let now_ns = self.shared.now_ns();
         let (operation, answered_ns) = match outcome {
             Ok(answered) => {
                 self.shared.answered(now_ns);
                 (answered, Some(now_ns))
             }
-            Err(ClientError::OutcomeUnknown) => (asked, None),
-            Err(ClientError::DeadlinePassed { .. }) if asked.is_read() => return,
-            Err(error) => panic!("an operation ended with: {error}"),
+            Err(Failure::Unknown) if asked.is_read() => return,
+            Err(Failure::Unknown) => {
+                let operations = &self.shared.operations;
+                operations.fetch_add(UNKNOWN_COUNTS_AS, Ordering::Relaxed);
+                (asked, None)
+            }
+            Err(Failure::NotDone(_)) if asked.is_read() => return,
+            Err(Failure::NotDone(why)) => panic!("an operation ended with: {why}"),
         };
         if let Operation::Get { seen: Some(seen) } = &operation {
             self.seen = *seen;
@@ -232,71 +235,8 @@ impl Worker {
             answered_ns,
         });
     }
-
-    async fn ask(&self, key: u32, operation: &Operation) -> Result<Operation, ClientError> {
-        let key = format!("chaos/{key}");
-        let client = &self.client;
-        Ok(match *operation {
-            Operation::Put { value } => {
-                client.put(key, text(value)).await?;
-                Operation::Put { value }
-            }
-            Operation::PutThatGoes { value, .. } => {
-                let options = PutOptions {
-                    expiry: Some(Expiry::AfterMs(nanoseconds(LIVES) / 1_000_000)),
-                    ..PutOptions::default()
-                };
-                client.put_with(key, text(value), options).await?;
-                operation.clone()
-            }
-            Operation::PutIfEquals {
-                expected, value, ..
-            } => {
-                let options = PutOptions {
-                    condition: PutCondition::IfEquals(text(expected)),
-                    ..PutOptions::default()
-                };
-                let done = client.put_with(key, text(value), options).await?;
-                Operation::PutIfEquals {
-                    expected,
-                    value,
-                    done: Some(done),
-                }
-            }
-            Operation::Incr { by, .. } => {
-                let sum = client.incr(key, i64::try_from(by).unwrap_or(1)).await?;
-                Operation::Incr {
-                    by,
-                    sum: Some(u64::try_from(sum).expect("it only grows")),
-                }
-            }
-            Operation::Delete { .. } => {
-                let removed = client.delete(vec![Bytes::from(key)]).await?;
-                Operation::Delete {
-                    removed: Some(removed == 1),
-                }
-            }
-            Operation::Get { .. } => {
-                let value = client.get(key).await?;
-                let seen = value.is_some().then(|| number(&value));
-                Operation::Get { seen: Some(seen) }
-            }
-        })
-    }
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).expect("a short time")
-}
-
-fn text(value: u64) -> Bytes {
-    Bytes::from(value.to_string())
-}
-
-/// The number that a value stands for; 0 for none.
-fn number(value: &Option<Bytes>) -> u64 {
-    value.as_ref().map_or(0, |value| {
-        let text = std::str::from_utf8(value).expect("a number was written");
-        text.parse().expect("a number was written")
-    })
 }

@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use process_tests::{Cluster, ClusterOptions, PATIENCE, Proxy, Recorder, Recording, wait_until};
+use process_tests::{
+    Cluster, ClusterOptions, PATIENCE, Proxy, Recorder, Recording, Way, wait_until,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simulator::history::first_unexplained;
@@ -69,10 +71,15 @@ impl Chaos {
     }
 }
 
-fn crash_and_judge(duration: Duration, longest_pause: Duration, seed: u64) {
+fn crash_and_judge(
+    cluster: Cluster,
+    way: Way,
+    duration: Duration,
+    longest_pause: Duration,
+    seed: u64,
+) {
     eprintln!("seed {seed}, {} s", duration.as_secs());
-    let cluster = Cluster::of_three();
-    let recorder = Recorder::start(cluster.coordinator_address(), WORKERS, seed);
+    let recorder = Recorder::start(way, WORKERS, seed);
     let mut chaos = Chaos {
         cluster,
         random: StdRng::seed_from_u64(seed),
@@ -113,9 +120,37 @@ fn judge(recording: &Recording) {
     );
 }
 
+/// A cluster, and the way of its clients through the client library.
+fn natively() -> (Cluster, Way) {
+    let cluster = Cluster::of_three();
+    let coordinator = cluster.coordinator_address().to_owned();
+    (cluster, Way::Native { coordinator })
+}
+
+/// A cluster, and the way of its clients through a Sentinel and the Redis doors.
+fn through_redis() -> (Cluster, Way) {
+    let any = |flag: &str| vec![flag.to_owned(), "127.0.0.1:0".to_owned()];
+    let cluster = Cluster::start(ClusterOptions {
+        nodes: 3,
+        coordinator: any("--sentinel-listen"),
+        node: any("--redis-listen"),
+    });
+    let sentinel = cluster.sentinel_address();
+    (cluster, Way::Redis { sentinel })
+}
+
 #[test]
 fn crashes_and_pauses_leave_a_linearizable_history() {
-    crash_and_judge(Duration::from_secs(15), Duration::from_secs(2), 1);
+    let (cluster, way) = natively();
+    let duration = Duration::from_secs(15);
+    crash_and_judge(cluster, way, duration, Duration::from_secs(2), 1);
+}
+
+#[test]
+fn redis_clients_see_a_linearizable_history_through_crashes_and_pauses() {
+    let (cluster, way) = through_redis();
+    let duration = Duration::from_secs(15);
+    crash_and_judge(cluster, way, duration, Duration::from_secs(2), 1);
 }
 
 #[test]
@@ -127,7 +162,8 @@ fn connections_cut_in_the_middle_of_a_frame_lose_nothing() {
         cluster.start_node(&name);
     }
     cluster.wait_for_in_sync(3);
-    let recorder = Recorder::start(cluster.way_to_coordinator(), WORKERS, 1);
+    let coordinator = cluster.way_to_coordinator().to_owned();
+    let recorder = Recorder::start(Way::Native { coordinator }, WORKERS, 1);
     let cut = |cluster: &Cluster, cutting| cluster.proxies().for_each(|proxy| proxy.cut(cutting));
     let cuts = |cluster: &Cluster| cluster.proxies().map(Proxy::cuts).sum::<u64>();
     cut(&cluster, true);
@@ -144,9 +180,18 @@ fn connections_cut_in_the_middle_of_a_frame_lose_nothing() {
 #[test]
 #[ignore = "takes half an hour; ops/rounds runs it"]
 fn half_an_hour_of_crashes_and_pauses() {
+    crash_for_long(natively());
+}
+
+#[test]
+#[ignore = "takes half an hour; ops/rounds runs it"]
+fn half_an_hour_of_crashes_and_pauses_under_redis_clients() {
+    crash_for_long(through_redis());
+}
+
+fn crash_for_long((cluster, way): (Cluster, Way)) {
     let variable = |name: &str| std::env::var(name).ok()?.parse().ok();
-    let duration_s = variable(DURATION_VARIABLE).unwrap_or(1800);
+    let duration = Duration::from_secs(variable(DURATION_VARIABLE).unwrap_or(1800));
     let seed = variable(SEED_VARIABLE).unwrap_or(1);
-    let duration = Duration::from_secs(duration_s);
-    crash_and_judge(duration, Duration::from_secs(20), seed);
+    crash_and_judge(cluster, way, duration, Duration::from_secs(20), seed);
 }
