@@ -31,6 +31,12 @@ pub enum PutCondition {
     IfEquals(Bytes),
     /// The key is absent, or there with another value.
     IfDiffers(Bytes),
+    /// The key is there with a value of this digest ([`value_digest`]).
+    ///
+    /// [`value_digest`]: crate::value_digest::value_digest
+    IfDigestEquals(u64),
+    /// The key is absent, or there with a value of another digest.
+    IfDigestDiffers(u64),
 }
 
 /// A command.

@@ -19,4 +19,5 @@ pub mod refusal;
 pub mod tally;
 pub mod time;
 pub mod timing;
+pub mod value_digest;
 pub mod view;

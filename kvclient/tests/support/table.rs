@@ -7,6 +7,7 @@ use kv_common::command::{Command, KeyExpiry, PutCondition, Reply};
 use kv_common::id::{Epoch, Position, RequestId, Seq, SessionId};
 use kv_common::message::client::SessionStamp;
 use kv_common::refusal::Refusal;
+use kv_common::value_digest::value_digest;
 
 /// Keys, values and retry records.
 #[derive(Debug, Default)]
@@ -110,6 +111,12 @@ impl Table {
             PutCondition::IfPresent => value.is_some(),
             PutCondition::IfEquals(expected) => value == Some(expected),
             PutCondition::IfDiffers(other) => value != Some(other),
+            PutCondition::IfDigestEquals(digest) => {
+                value.is_some_and(|value| value_digest(value) == *digest)
+            }
+            PutCondition::IfDigestDiffers(digest) => {
+                value.is_none_or(|value| value_digest(value) != *digest)
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //! | `fault` | errors in the words of Redis |
 //! | `host` | what is asked about the node |
 //! | `strings`, `bits`, `keys`, `expiries` | commands on the key space |
+//! | `conditions` | conditions on the value that a key has |
 //! | `dump` | values in the form in which Redis hands them on |
 //! | `publish` | publish and subscribe |
 //! | `client`, `server`, `info`, `configuration`, `commands` | commands on the connection and the node |
@@ -18,6 +19,7 @@ mod bits;
 mod call;
 mod client;
 mod commands;
+mod conditions;
 mod configuration;
 mod connection;
 mod dump;

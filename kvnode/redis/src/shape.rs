@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kv_common::command::{ExpiresAt, KeyExpiry, Reply};
 use kv_common::edit::BitField;
 use kv_common::refusal::Refusal;
+use kv_common::value_digest::value_digest;
 use kv_resp::{Value, integer};
 
 use crate::bits::{BitRange, bit_count, bit_position, get_bit, read_field};
@@ -86,6 +87,8 @@ pub enum Shape {
     },
     /// The value in the form of DUMP.
     Dump,
+    /// The digest of the value, in 16 hexadecimal digits.
+    Digest,
     /// What RESTORE answers.
     Restored,
     /// How many copies hold all that was written, as [`copies`] says.
@@ -210,6 +213,7 @@ impl Shape {
                 Value::Array(fields.iter().map(number).collect())
             }
             Self::Dump => Value::bulk_or_null(value.map(|value| packed(&value))),
+            Self::Digest if value.is_some() => Value::bulk(format!("{:016x}", value_digest(bytes))),
             Self::Encoding if value.is_some() => Value::bulk(encoding(bytes)),
             Self::Memory { key_bytes } if value.is_some() => {
                 Value::count((key_bytes + bytes.len() + KEY_OVERHEAD_BYTES) as u64)

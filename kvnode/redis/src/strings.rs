@@ -8,6 +8,7 @@ use kv_common::edit::{Edit, ExpiryEdit};
 use kv_resp::Value;
 
 use crate::call::Call;
+use crate::conditions::value_condition;
 use crate::expiries::{TimeUnit, expiry};
 use crate::fault::Fault;
 use crate::plan::Plan;
@@ -47,14 +48,6 @@ impl SetOptions {
             let takes_one = match word.as_str() {
                 "NX" if sets => options.condition(PutCondition::IfAbsent)?,
                 "XX" if sets => options.condition(PutCondition::IfPresent)?,
-                "IFEQ" | "IFNE" if sets && at + 1 < call.count() => {
-                    let value = call.bytes(at + 1)?;
-                    options.condition(match word.as_str() {
-                        "IFEQ" => PutCondition::IfEquals(value),
-                        _ => PutCondition::IfDiffers(value),
-                    })?;
-                    true
-                }
                 "GET" if sets => {
                     options.returns_old = true;
                     false
@@ -69,6 +62,11 @@ impl SetOptions {
                         _ => TimeUnit::MILLISECONDS.absolute(),
                     };
                     options.expiry(ExpiryOption::Time(unit, at + 1))?;
+                    true
+                }
+                _ if sets => {
+                    let condition = value_condition(call, at)?.ok_or(Fault::SYNTAX)?;
+                    options.condition(condition)?;
                     true
                 }
                 _ => return Err(Fault::SYNTAX),
@@ -292,15 +290,19 @@ pub(crate) fn delete_if_equal(call: &mut Call<'_>) -> Result<Plan, Fault> {
     edit(call, Edit::Remove(condition), Shape::Plain)
 }
 
-/// `DELEX key [IFEQ value | IFNE value]`.
+/// `DELEX key [IFEQ value | IFNE value | IFDEQ digest | IFDNE digest]`.
 pub(crate) fn delete_conditionally(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    let condition = match (call.word(2).as_str(), call.count()) {
-        (_, 2) => PutCondition::Always,
-        ("IFEQ", 4) => PutCondition::IfEquals(call.bytes(3)?),
-        ("IFNE", 4) => PutCondition::IfDiffers(call.bytes(3)?),
-        _ => return Err(Fault::SYNTAX),
+    let condition = match call.count() {
+        2 => PutCondition::Always,
+        4 => value_condition(call, 2)?.ok_or(Fault::SYNTAX)?,
+        _ => return Err(Fault::arity(call.name())),
     };
     edit(call, Edit::Remove(condition), Shape::Plain)
+}
+
+pub(crate) fn digest(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    let key = call.bytes(1)?;
+    Ok(Plan::Ask(Command::Get { key }, Shape::Digest))
 }
 
 /// What LCS is to answer.

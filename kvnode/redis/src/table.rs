@@ -176,8 +176,9 @@ pub(crate) static TABLE: &[Spec] = table! {
     "decr" 2 WOF, ONE_KEY, "string" "1.0.0" strings::decrement, "Takes one from a number.";
     "decrby" 3 WOF, ONE_KEY, "string" "1.0.0" strings::decrement_by, "Takes from a number.";
     "del" -2 W, ALL_KEYS, "generic" "1.0.0" keys::delete, "Removes keys.";
-    "delex" -2 WF, ONE_KEY, "string" "8.4.0" strings::delete_conditionally, "Removes a key if its value is, or is not, a given one.";
+    "delex" -2 WF, ONE_KEY, "string" "8.4.0" strings::delete_conditionally, "Removes a key if its value is, or is not, a given one or one of a given digest.";
     "delifeq" 3 WF, ONE_KEY, "string" "9.0.0" strings::delete_if_equal, "Removes a key if its value is a given one.";
+    "digest" 2 RF, ONE_KEY, "string" "8.4.0" strings::digest, "Reads the digest of a value.";
     "discard" 1 CONTROL, NO_KEY, "transactions" "2.0.0" connection::discard, "Gives a transaction up.";
     "dump" 2 R, ONE_KEY, "generic" "2.6.0" dump::dump, "Reads a value in the form in which Redis hands it on.";
     "echo" 2 QUICK, NO_KEY, "connection" "1.0.0" client::echo, "Answers with its argument.";

@@ -19,6 +19,7 @@ mod menu;
 mod metrics;
 mod page;
 mod redis_clients;
+mod redis_commands;
 mod redis_difference;
 mod restarts;
 mod rounds;

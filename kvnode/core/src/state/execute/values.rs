@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kv_common::command::{Expiry, PutCondition, Reply};
 use kv_common::entry::Change;
 use kv_common::refusal::Refusal;
+use kv_common::value_digest::value_digest;
 
 use super::run::{Found, Run};
 
@@ -56,6 +57,12 @@ impl<'a> Run<'a> {
             PutCondition::IfDiffers(other) => self
                 .find(key)
                 .is_none_or(|found| found.value() != &other[..]),
+            PutCondition::IfDigestEquals(expected) => self
+                .find(key)
+                .is_some_and(|found| value_digest(found.value()) == *expected),
+            PutCondition::IfDigestDiffers(other) => self
+                .find(key)
+                .is_none_or(|found| value_digest(found.value()) != *other),
         }
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kv_common::command::{Command, Expiry, KeyExpiry, PutCondition, Reply};
 use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
+use kv_common::value_digest::value_digest;
 
 /// Keys, values and expiries, and the highest expiry that was found to be past.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,27 @@ impl Model {
         self.keys.get(key).cloned()
     }
 
+    /// Whether the key is looked at is part of it: what is found past its time moves the clock.
+    fn holds(&mut self, key: &Bytes, condition: &PutCondition, clock: UnixMs) -> bool {
+        if *condition == PutCondition::Always {
+            return true;
+        }
+        let value = self.find(key, clock).map(|(value, _)| value);
+        match condition {
+            PutCondition::Always => true,
+            PutCondition::IfAbsent => value.is_none(),
+            PutCondition::IfPresent => value.is_some(),
+            PutCondition::IfEquals(old) => value.as_ref() == Some(old),
+            PutCondition::IfDiffers(other) => value.as_ref() != Some(other),
+            PutCondition::IfDigestEquals(digest) => {
+                value.is_some_and(|value| value_digest(&value) == *digest)
+            }
+            PutCondition::IfDigestDiffers(digest) => {
+                value.is_none_or(|value| value_digest(&value) != *digest)
+            }
+        }
+    }
+
     /// Executes any command but a scan.
     pub(super) fn execute(&mut self, command: &Command, clock: UnixMs) -> Result<Reply, Refusal> {
         let at = |expiry: Expiry| match expiry {
@@ -43,17 +65,7 @@ impl Model {
                 expiry,
                 condition,
             } => {
-                let holds = match condition {
-                    PutCondition::Always => true,
-                    PutCondition::IfAbsent => self.find(key, clock).is_none(),
-                    PutCondition::IfPresent => self.find(key, clock).is_some(),
-                    PutCondition::IfEquals(old) => {
-                        self.find(key, clock).is_some_and(|(value, _)| value == old)
-                    }
-                    PutCondition::IfDiffers(other) => self
-                        .find(key, clock)
-                        .is_none_or(|(value, _)| value != other),
-                };
+                let holds = self.holds(key, condition, clock);
                 if !holds {
                     return Ok(Reply::ConditionFailed);
                 }

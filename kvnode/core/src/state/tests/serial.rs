@@ -7,6 +7,7 @@ use kv_common::entry::{Change, Entry};
 use kv_common::id::Seq;
 use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
+use kv_common::value_digest::value_digest;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
@@ -49,6 +50,9 @@ fn condition() -> impl Strategy<Value = PutCondition> {
         1 => Just(PutCondition::IfAbsent),
         1 => Just(PutCondition::IfPresent),
         1 => value().prop_map(PutCondition::IfEquals),
+        1 => value().prop_map(PutCondition::IfDiffers),
+        1 => value().prop_map(|value| PutCondition::IfDigestEquals(value_digest(&value))),
+        1 => value().prop_map(|value| PutCondition::IfDigestDiffers(value_digest(&value))),
     ]
 }
 
