@@ -11,7 +11,7 @@
 //! | `event_inputs` | what other threads tell, as inputs |
 //! | `listener` | takes connections, and finds who serves the caller |
 //! | `client_connection`, `client_output`, `client_requests` | clients |
-//! | `redis_connection`, `redis_client`, `redis_requests`, `redis_host` | Redis clients |
+//! | `redis_connection`, `redis_client`, `redis_requests`, `redis_actions`, `redis_host` | Redis clients |
 //! | `dumps`, `digests` | what clients ask for that takes its time |
 //! | `disk_watch` | a disk that failed, until it works again |
 //! | `follower_link`, `follower_output`, `follower_links` | connections that a primary opens |
@@ -40,6 +40,7 @@ mod listener;
 mod outbox;
 mod piece;
 mod primary_links;
+mod redis_actions;
 mod redis_client;
 mod redis_connection;
 mod redis_host;

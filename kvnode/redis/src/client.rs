@@ -1,13 +1,17 @@
 //! Commands on the connection.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use kv_resp::{Protocol, Value, integer};
 
+use crate::action::{Action, Victims};
 use crate::call::Call;
 use crate::connection::Replies;
 use crate::fault::{Fault, shown};
-use crate::host::Role;
-use crate::plan::{Plan, Victims};
+use crate::help::help;
+use crate::host::{ClientLine, Role};
+use crate::plan::Plan;
 
 /// The longest name of a client, its library or that library's version.
 const NAME_MAX_BYTES: usize = 1024;
@@ -147,10 +151,40 @@ pub(crate) fn read_primary(call: &mut Call<'_>) -> Result<Plan, Fault> {
     Ok(Plan::Answer(Value::OK))
 }
 
+const HELP: &[(&str, &str)] = &[
+    ("GETNAME", "Tells the name of this connection."),
+    ("GETREDIR", "Tells -1: there is no tracking."),
+    ("ID", "Tells the number of this connection."),
+    ("INFO", "Describes this connection."),
+    ("KILL <ip:port>", "Closes the connection from that address."),
+    (
+        "KILL [ID <id>] [ADDR <ip:port>] [SKIPME (YES|NO)]",
+        "Closes connections.",
+    ),
+    (
+        "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID <id> ...]",
+        "Describes connections.",
+    ),
+    ("NO-EVICT (ON|OFF)", "Changes nothing."),
+    ("NO-TOUCH (ON|OFF)", "Changes nothing."),
+    (
+        "REPLY (ON|OFF|SKIP)",
+        "Turns the replies to this connection on or off, or leaves the next one out.",
+    ),
+    (
+        "SETINFO (LIB-NAME|LIB-VER) <text>",
+        "Names the library of this connection.",
+    ),
+    ("SETNAME <name>", "Names this connection."),
+];
+
 pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
     let subcommand = call.word(1);
+    if let Some(plan) = help(call, HELP) {
+        return Ok(plan);
+    }
     if subcommand == "KILL" {
-        return kill(call).map(Plan::Kill);
+        return kill(call).map(|victims| Plan::Act(Action::Kill(victims)));
     }
     let value = match (subcommand.as_str(), call.count()) {
         ("ID", 2) => Value::count(call.state.info.id),
@@ -161,12 +195,8 @@ pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
             Value::OK
         }
         ("SETINFO", 4) => set_info(call)?,
-        ("INFO", 2) => Value::Text(format!("{}\n", call.state.describe(call.host.now()))),
-        ("LIST", 2) => {
-            let mut lines = call.host.clients();
-            lines.push(call.state.describe(call.host.now()));
-            Value::Text(lines.join("\n") + "\n")
-        }
+        ("INFO", 2) => Value::Text(format!("{}\n", call.state.line(call.host.now()).text)),
+        ("LIST", _) => list(call)?,
         ("NO-EVICT" | "NO-TOUCH", 3) => match call.word(2).as_str() {
             "ON" | "OFF" => Value::OK,
             _ => return Err(Fault::SYNTAX),
@@ -193,6 +223,46 @@ pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
         _ => return Err(Fault::unknown_subcommand("client", &call.bytes(1)?)),
     };
     Ok(Plan::Answer(value))
+}
+
+/// `CLIENT LIST [TYPE type | ID id…]`. The numbers in the order in which they are asked for, else by
+/// age.
+fn list(call: &Call<'_>) -> Result<Value, Fault> {
+    let mut lines = call.host.clients();
+    lines.push(call.state.line(call.host.now()));
+    lines.sort_by_key(|line| line.id);
+    let lines: Vec<ClientLine> = match (call.word(2).as_str(), call.count()) {
+        (_, 2) => lines,
+        ("TYPE", 4) => {
+            let listens = match call.word(3).as_str() {
+                "NORMAL" => Some(false),
+                "PUBSUB" => Some(true),
+                // Other copies do not come through this door.
+                "MASTER" | "REPLICA" | "SLAVE" => None,
+                _ => {
+                    let kind = shown(&call.bytes(3)?);
+                    return Err(Fault::with(format!("ERR Unknown client type '{kind}'")));
+                }
+            };
+            lines.retain(|line| Some(line.listens) == listens);
+            lines
+        }
+        ("ID", 4..) => {
+            let mut asked = Vec::with_capacity(call.count() - 3);
+            for at in 3..call.count() {
+                asked.push(call.unsigned(at, Fault::text("ERR Invalid client ID"))?);
+            }
+            let place = |id: &u64| lines.binary_search_by_key(id, |line| line.id).ok();
+            let found = asked.iter().filter_map(place);
+            // Each once, however often it is asked for: the answer is no longer than the list.
+            let mut seen = BTreeSet::new();
+            let found = found.filter(|place| seen.insert(*place));
+            found.map(|place| lines[place].clone()).collect()
+        }
+        _ => return Err(Fault::SYNTAX),
+    };
+    let text = lines.iter().map(|line| line.text.clone() + "\n");
+    Ok(Value::Text(text.collect()))
 }
 
 /// `CLIENT KILL address`, or `CLIENT KILL [ID n] [ADDR address] [SKIPME yes|no]`.

@@ -5,10 +5,26 @@ use kv_resp::Value;
 
 use crate::call::Call;
 use crate::fault::Fault;
+use crate::help::help;
 use crate::plan::Plan;
 use crate::table::{Spec, TABLE, find};
 
+const HELP: &[(&str, &str)] = &[
+    ("(no subcommand)", "Describes all commands."),
+    ("COUNT", "Counts the commands."),
+    ("LIST", "Lists their names."),
+    ("INFO [<command> ...]", "Describes commands, or all."),
+    ("DOCS [<command> ...]", "Tells what commands do, or all."),
+    (
+        "GETKEYS <request>",
+        "Tells which arguments of a request are keys.",
+    ),
+];
+
 pub(crate) fn command(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if let Some(plan) = help(call, HELP) {
+        return Ok(plan);
+    }
     let value = match (call.word(1).as_str(), call.count()) {
         (_, 1) => Value::Array(TABLE.iter().map(describe).collect()),
         ("COUNT", 2) => Value::count(TABLE.len() as u64),

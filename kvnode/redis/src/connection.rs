@@ -9,7 +9,7 @@ use kv_resp::{Protocol, Subscriptions, Value};
 
 use crate::call::Call;
 use crate::fault::Fault;
-use crate::host::Host;
+use crate::host::{ClientLine, Host};
 use crate::plan::Plan;
 use crate::shape::{Piece, Shape, shaped};
 use crate::table::{Flags, Spec, find};
@@ -116,10 +116,16 @@ impl Connection {
         self.state.reads_replica
     }
 
-    /// The connection in the form of CLIENT LIST.
+    /// The connection as CLIENT LIST tells it.
     #[must_use]
-    pub fn describe(&self, now: UnixMs) -> String {
-        self.state.describe(now)
+    pub fn describe(&self, now: UnixMs) -> ClientLine {
+        self.state.line(now)
+    }
+
+    /// What the client calls itself.
+    #[must_use]
+    pub fn name(&self) -> &Bytes {
+        &self.state.name
     }
 
     /// Bytes that wait in the connection: commands that are queued, keys that are watched.
@@ -291,7 +297,15 @@ impl State {
         };
     }
 
-    pub(crate) fn describe(&self, now: UnixMs) -> String {
+    pub(crate) fn line(&self, now: UnixMs) -> ClientLine {
+        ClientLine {
+            id: self.info.id,
+            listens: self.subscriptions.count() > 0,
+            text: self.described(now),
+        }
+    }
+
+    fn described(&self, now: UnixMs) -> String {
         let age_s = now.0.saturating_sub(self.info.since.0) / 1000;
         let queued = match &self.queue {
             Some(queue) => i64::try_from(queue.requests.len()).unwrap_or(i64::MAX),
@@ -401,18 +415,15 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
                 commands.push(command);
                 Piece::Asked { shape, writes }
             }
-            Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Publish { .. } | Plan::Kill(_)) => {
+            Ok(Plan::Act(action)) => Piece::Act(action),
+            Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Transact(_)) => {
                 Piece::Answered(Value::error("ERR Command not allowed inside a transaction"))
             }
             Err(fault) => Piece::Answered(fault.into()),
         });
     }
     if commands.is_empty() && guards.is_empty() {
-        let values = pieces.into_iter().filter_map(|piece| match piece {
-            Piece::Answered(value) => Some(value),
-            Piece::Asked { .. } => None,
-        });
-        return Ok(Plan::Answer(Value::Array(values.collect())));
+        return Ok(Plan::Transact(pieces));
     }
     let transaction = Command::Transaction { guards, commands };
     Ok(Plan::Ask(transaction, Shape::Transaction(pieces)))

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use kv_common::id::Address;
 use kv_common::time::UnixMs;
 
+use crate::server_state::ServerState;
+
 /// The role of the node, as Redis clients know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -83,6 +85,17 @@ pub struct Heard {
     pub patterns: BTreeSet<Bytes>,
 }
 
+/// A connection, as CLIENT LIST tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientLine {
+    /// Its number.
+    pub id: u64,
+    /// Whether it listens to what is published.
+    pub listens: bool,
+    /// Its line.
+    pub text: String,
+}
+
 /// The node that a connection is one of.
 pub trait Host {
     /// What the node is at this moment.
@@ -97,6 +110,8 @@ pub trait Host {
     fn random(&self) -> u64;
     /// What the other clients want to hear.
     fn heard(&self) -> Heard;
-    /// A line for each other Redis connection of the node, in the form of CLIENT LIST.
-    fn clients(&self) -> Vec<String>;
+    /// Each other Redis connection of the node, as CLIENT LIST tells it.
+    fn clients(&self) -> Vec<ClientLine>;
+    /// What the commands on the node itself keep there.
+    fn server(&self) -> &ServerState;
 }

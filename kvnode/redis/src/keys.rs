@@ -5,6 +5,7 @@ use kv_resp::{Value, unsigned};
 
 use crate::call::Call;
 use crate::fault::Fault;
+use crate::help::help;
 use crate::plan::Plan;
 use crate::shape::Shape;
 
@@ -123,7 +124,29 @@ pub(crate) fn flush(call: &mut Call<'_>) -> Result<Plan, Fault> {
     }
 }
 
+const OBJECT_HELP: &[(&str, &str)] = &[
+    ("ENCODING <key>", "Tells how Redis would keep the value."),
+    (
+        "FREQ <key>",
+        "Refused: how often keys are used is not tracked.",
+    ),
+    (
+        "IDLETIME <key>",
+        "Tells 0: when keys are used is not tracked.",
+    ),
+    ("REFCOUNT <key>", "Tells 1."),
+];
+
+/// What Redis answers where keys are not evicted by how often they are used.
+const NO_FREQUENCIES: Value = Value::Error(std::borrow::Cow::Borrowed(
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+     switching between policies at runtime LRU and LFU data will take some time to adjust.",
+));
+
 pub(crate) fn object(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if let Some(plan) = help(call, OBJECT_HELP) {
+        return Ok(plan);
+    }
     let subcommand = call.word(1);
     if call.count() != 3 {
         return Err(match subcommand.as_str() {
@@ -135,20 +158,29 @@ pub(crate) fn object(call: &mut Call<'_>) -> Result<Plan, Fault> {
         });
     }
     let key = call.bytes(2)?;
-    match subcommand.as_str() {
-        "ENCODING" => Ok(Plan::Ask(Command::Get { key }, Shape::Encoding)),
-        "REFCOUNT" => {
-            let keys = vec![key];
-            Ok(Plan::Ask(Command::Exists { keys }, Shape::ReferenceCount))
-        }
-        "FREQ" | "IDLETIME" => Ok(Plan::Answer(Value::error(
-            "ERR how often and when keys are used is not tracked",
-        ))),
-        _ => Err(Fault::unknown_subcommand("object", &call.bytes(1)?)),
-    }
+    let if_there = match subcommand.as_str() {
+        "ENCODING" => return Ok(Plan::Ask(Command::Get { key }, Shape::Encoding)),
+        "REFCOUNT" => Value::Integer(1),
+        "FREQ" => NO_FREQUENCIES,
+        "IDLETIME" => Value::Integer(0),
+        _ => return Err(Fault::unknown_subcommand("object", &call.bytes(1)?)),
+    };
+    let keys = vec![key];
+    Ok(Plan::Ask(
+        Command::Exists { keys },
+        Shape::IfThere(if_there),
+    ))
 }
 
+const MEMORY_HELP: &[(&str, &str)] = &[(
+    "USAGE <key> [SAMPLES <count>]",
+    "Tells about how many bytes key and value take.",
+)];
+
 pub(crate) fn memory(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if let Some(plan) = help(call, MEMORY_HELP) {
+        return Ok(plan);
+    }
     match call.word(1).as_str() {
         "USAGE" if call.count() == 3 || (call.count() == 5 && call.is_word(3, "samples")) => {
             let key = call.bytes(2)?;

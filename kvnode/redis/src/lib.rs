@@ -12,9 +12,14 @@
 //! | `dump` | values in the form in which Redis hands them on |
 //! | `publish` | publish and subscribe |
 //! | `client`, `server`, `info`, `configuration`, `commands` | commands on the connection and the node |
+//! | `action` | what commands do to the node, beside the key space |
+//! | `server_state`, `settings`, `slow_log` | what the node keeps for these: settings, slow requests |
+//! | `absent`, `help` | commands on what there is not here; HELP |
 //!
 //! Commands are executed by the core alone. Nothing here awaits, reads a clock or holds a key.
 
+mod absent;
+mod action;
 mod bits;
 mod call;
 mod client;
@@ -25,21 +30,28 @@ mod connection;
 mod dump;
 mod expiries;
 mod fault;
+mod help;
 mod host;
 mod info;
 mod keys;
 mod plan;
 mod publish;
 mod server;
+mod server_state;
+mod settings;
 mod shape;
+mod slow_log;
 mod strings;
 mod table;
 
+pub use action::{Action, Victims};
 pub use connection::{Connection, ConnectionInfo, Turn};
 pub use fault::refused;
-pub use host::{Heard, Host, NodeFacts, ReplicaFacts, Role};
-pub use plan::{Plan, Task, Victims};
-pub use shape::{Shape, copies};
+pub use host::{ClientLine, Heard, Host, NodeFacts, ReplicaFacts, Role};
+pub use plan::{Plan, Task};
+pub use server_state::ServerState;
+pub use shape::{Piece, Shape, copies};
+pub use slow_log::Answered;
 
 use kv_common::limits::{COMMAND_MAX_BYTES, KEYS_PER_REQUEST_MAX, VALUE_MAX_BYTES};
 use kv_resp::Limits;

@@ -1,10 +1,10 @@
 //! What a request comes to.
 
-use bytes::Bytes;
 use kv_common::command::Command;
 use kv_resp::Value;
 
-use crate::shape::Shape;
+use crate::action::Action;
+use crate::shape::{Piece, Shape};
 
 /// What a request comes to.
 #[derive(Debug)]
@@ -13,15 +13,10 @@ pub enum Plan {
     Answer(Value),
     /// It is answered with several replies.
     AnswerAll(Vec<Value>),
-    /// It is answered with the number of clients that hear it.
-    Publish {
-        /// Where.
-        channel: Bytes,
-        /// What.
-        payload: Bytes,
-    },
-    /// It is answered with the number of connections that are closed for it.
-    Kill(Victims),
+    /// It does something to the node, which says what the answer is.
+    Act(Action),
+    /// It is a transaction that asks nothing of the core.
+    Transact(Vec<Piece>),
     /// The core is to execute a command; its answer takes this shape.
     Ask(Command, Shape),
     /// Something that takes its time; no later request of the connection is looked at before it is
@@ -31,24 +26,9 @@ pub enum Plan {
     Close(Value),
 }
 
-/// Which connections of the node are to be closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Victims {
-    /// Only the one with this number.
-    pub id: Option<u64>,
-    /// Only those from this address.
-    pub peer: Option<Bytes>,
-    /// Whether the one that asks is left out.
-    pub skips_self: bool,
-    /// Whether one has to be found, and the answer is no number: the form of old.
-    pub must_exist: bool,
-}
-
 /// Something that takes its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Write `db.txt`, and answer when it is written.
     Save,
-    /// Answer at once, and write `db.txt`.
-    SaveInBackground,
 }

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use kv_common::glob::Glob;
 use kv_resp::{SubscriptionError, Value};
 
+use crate::action::Action;
 use crate::call::Call;
 use crate::fault::Fault;
+use crate::help::help;
 use crate::plan::Plan;
 
 pub(crate) fn subscribe(call: &mut Call<'_>) -> Result<Plan, Fault> {
@@ -40,14 +42,29 @@ fn spoken(messages: Result<Vec<Value>, SubscriptionError>) -> Result<Plan, Fault
 }
 
 pub(crate) fn publish(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    Ok(Plan::Publish {
+    Ok(Plan::Act(Action::Publish {
         channel: call.bytes(1)?,
         payload: call.bytes(2)?,
-    })
+    }))
 }
+
+const HELP: &[(&str, &str)] = &[
+    (
+        "CHANNELS [<pattern>]",
+        "Lists the channels that clients listen to, all or those that match.",
+    ),
+    ("NUMPAT", "Counts the patterns that clients listen to."),
+    (
+        "NUMSUB [<channel> ...]",
+        "Tells how many clients listen to each of the channels.",
+    ),
+];
 
 /// `PUBSUB CHANNELS [pattern]`, `PUBSUB NUMSUB channel…`, `PUBSUB NUMPAT`.
 pub(crate) fn pubsub(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if let Some(plan) = help(call, HELP) {
+        return Ok(plan);
+    }
     let mut heard = call.host.heard();
     for channel in call.state.subscriptions.channels() {
         *heard.channels.entry(channel.clone()).or_insert(0) += 1;

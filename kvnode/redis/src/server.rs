@@ -3,6 +3,7 @@
 use kv_common::command::Command;
 use kv_resp::{Value, integer};
 
+use crate::action::Action;
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::plan::{Plan, Task};
@@ -61,7 +62,7 @@ pub(crate) fn save(_: &mut Call<'_>) -> Result<Plan, Fault> {
 
 pub(crate) fn save_in_background(call: &mut Call<'_>) -> Result<Plan, Fault> {
     match (call.word(1).as_str(), call.count()) {
-        (_, 1) | ("SCHEDULE", 2) => Ok(Plan::Start(Task::SaveInBackground)),
+        (_, 1) | ("SCHEDULE", 2) => Ok(Plan::Act(Action::SaveInBackground)),
         _ => Err(Fault::SYNTAX),
     }
 }

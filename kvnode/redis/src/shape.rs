@@ -9,6 +9,7 @@ use kv_common::refusal::Refusal;
 use kv_common::value_digest::value_digest;
 use kv_resp::{Value, integer};
 
+use crate::action::Action;
 use crate::bits::{BitRange, bit_count, bit_position, get_bit, read_field};
 use crate::dump::packed;
 use crate::fault::refused;
@@ -96,8 +97,8 @@ pub enum Shape {
         /// Whether the disks are asked about, this node's among them.
         on_disk: bool,
     },
-    /// 1 if there is such a key.
-    ReferenceCount,
+    /// This, if there is such a key.
+    IfThere(Value),
     /// Fingerprints that guard these keys from now on.
     Watch(Vec<Bytes>),
     /// What becomes of each command of a transaction.
@@ -109,6 +110,8 @@ pub enum Shape {
 pub enum Piece {
     /// It needed no key.
     Answered(Value),
+    /// It does something to the node, once the transaction is done.
+    Act(Action),
     /// The core executed it.
     Asked {
         /// What its answer becomes.
@@ -162,7 +165,8 @@ impl Shape {
                 Value::error("BUSYKEY Target key name already exists.")
             }
             (Self::Copied, Reply::ConditionFailed) => Value::Integer(0),
-            (Self::NullIfZero | Self::ReferenceCount, Reply::Count(0)) => Value::Null,
+            (Self::NullIfZero | Self::IfThere(_), Reply::Count(0)) => Value::Null,
+            (Self::IfThere(value), Reply::Count(_)) => value.clone(),
             (Self::Type, Reply::Count(count)) => {
                 Value::Status(Cow::Borrowed(if count > 0 { "string" } else { "none" }))
             }
@@ -260,6 +264,7 @@ fn transaction(pieces: &[Piece], replies: Vec<Result<Reply, Refusal>>) -> Value 
     let mut replies = replies.into_iter();
     let values = pieces.iter().map(|piece| match piece {
         Piece::Answered(value) => value.clone(),
+        Piece::Act(_) => Value::error("ERR the node did not do what the command asks for"),
         Piece::Asked { shape, writes } => match replies.next() {
             Some(result) => shaped(shape, result, *writes),
             None => Value::error("ERR the transaction has fewer answers than commands"),

@@ -5,8 +5,8 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::{
-    bits, client, commands, configuration, connection, dump, expiries, info, keys, publish, server,
-    strings,
+    absent, bits, client, commands, configuration, connection, dump, expiries, info, keys, publish,
+    server, slow_log, strings,
 };
 
 /// The longest name of a command.
@@ -161,7 +161,7 @@ macro_rules! table {
 #[rustfmt::skip]
 pub(crate) static TABLE: &[Spec] = table! {
     "append" 3 WOF, ONE_KEY, "string" "2.0.0" strings::append, "Appends to a value; an absent one counts as empty.";
-    "auth" -2 CONTROL.and(Flags::NO_AUTH), NO_KEY, "connection" "1.0.0" client::auth, "Authenticates the connection.";
+    "auth" -2 QUICK.and(Flags::NO_SCRIPT).and(Flags::NO_AUTH), NO_KEY, "connection" "1.0.0" client::auth, "Authenticates the connection.";
     "bgsave" -1 ADMIN, NO_KEY, "server" "1.0.0" server::save_in_background, "Writes the key space as text in the background.";
     "bitcount" -2 R, ONE_KEY, "bitmap" "2.6.0" bits::count, "Counts the bits that are set.";
     "bitfield" -2 WO, ONE_KEY, "bitmap" "3.2.0" bits::fields, "Reads and writes numbers within a value.";
@@ -170,9 +170,10 @@ pub(crate) static TABLE: &[Spec] = table! {
     "bitpos" -3 R, ONE_KEY, "bitmap" "2.8.7" bits::position, "Finds the first bit that is set or clear.";
     "client" -2 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "connection" "2.4.0" client::client, "Commands on connections.";
     "command" -1 ANYTIME, NO_KEY, "server" "2.8.13" commands::command, "Describes the commands.";
-    "config" -2 ADMIN, NO_KEY, "server" "2.0.0" configuration::config, "Tells settings.";
+    "config" -2 ADMIN, NO_KEY, "server" "2.0.0" configuration::config, "Tells and changes settings.";
     "copy" -3 WO, TWO_KEYS, "generic" "6.2.0" keys::copy, "Copies a value to another key.";
     "dbsize" 1 RF, NO_KEY, "server" "1.0.0" keys::size, "Counts the keys.";
+    "debug" -2 ADMIN, NO_KEY, "server" "1.0.0" absent::debug, "Refused.";
     "decr" 2 WOF, ONE_KEY, "string" "1.0.0" strings::decrement, "Takes one from a number.";
     "decrby" 3 WOF, ONE_KEY, "string" "1.0.0" strings::decrement_by, "Takes from a number.";
     "del" -2 W, ALL_KEYS, "generic" "1.0.0" keys::delete, "Removes keys.";
@@ -190,19 +191,21 @@ pub(crate) static TABLE: &[Spec] = table! {
     "failover" -1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "6.2.0" server::failover, "Refused: the coordinator decides about roles.";
     "flushall" -1 W, NO_KEY, "server" "1.0.0" keys::flush, "Removes all keys.";
     "flushdb" -1 W, NO_KEY, "server" "1.0.0" keys::flush, "Removes all keys.";
+    "function" -2 Flags::NO_SCRIPT, NO_KEY, "scripting" "7.0.0" absent::function, "Tells that there are no functions.";
     "get" 2 RF, ONE_KEY, "string" "1.0.0" strings::get, "Reads a value.";
     "getbit" 3 RF, ONE_KEY, "bitmap" "2.2.0" bits::get, "Reads one bit of a value.";
     "getdel" 2 WF, ONE_KEY, "string" "6.2.0" strings::get_and_delete, "Reads a value and removes its key.";
     "getex" -2 WF, ONE_KEY, "string" "6.2.0" strings::get_and_expire, "Reads a value and changes when its key goes.";
     "getrange" 4 R, ONE_KEY, "string" "2.4.0" strings::get_range, "Reads a part of a value.";
     "getset" 3 WOF, ONE_KEY, "string" "1.0.0" strings::get_and_set, "Sets a value and answers with the former one.";
-    "hello" -1 CONTROL.and(Flags::NO_AUTH), NO_KEY, "connection" "6.0.0" client::hello, "Agrees on the version of the protocol.";
+    "hello" -1 QUICK.and(Flags::NO_SCRIPT).and(Flags::NO_AUTH), NO_KEY, "connection" "6.0.0" client::hello, "Agrees on the version of the protocol.";
     "incr" 2 WOF, ONE_KEY, "string" "1.0.0" strings::increment, "Adds one to a number.";
     "incrby" 3 WOF, ONE_KEY, "string" "1.0.0" strings::increment_by, "Adds to a number.";
     "incrbyfloat" 3 WOF, ONE_KEY, "string" "2.6.0" strings::increment_by_decimal, "Adds to a decimal number.";
     "info" -1 ANYTIME, NO_KEY, "server" "1.0.0" info::info, "Tells about the node.";
     "keys" 2 R, NO_KEY, "generic" "1.0.0" keys::keys, "Lists the keys that match a pattern.";
     "lastsave" 1 QUICK, NO_KEY, "server" "1.0.0" server::last_save, "Tells when the key space was written as text.";
+    "latency" -2 ADMIN, NO_KEY, "server" "2.8.13" absent::latency, "Tells that no samples of latency are taken.";
     "lcs" -3 R, TWO_KEYS, "string" "7.0.0" strings::lcs, "Finds what two values have in common.";
     "memory" -2 R, NO_KEY, "server" "4.0.0" keys::memory, "Tells about how much memory a key takes.";
     "mget" -2 RF, ALL_KEYS, "string" "1.0.0" strings::get_many, "Reads several values.";
@@ -240,6 +243,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "setnx" 3 WOF, ONE_KEY, "string" "1.0.0" strings::set_if_absent, "Sets a value if the key is not there.";
     "setrange" 4 WO, ONE_KEY, "string" "2.2.0" strings::set_range, "Writes over a part of a value.";
     "slaveof" 3 ADMIN, NO_KEY, "server" "1.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
+    "slowlog" -2 ADMIN, NO_KEY, "server" "2.2.12" slow_log::slow_log, "Tells which requests were slow.";
     "strlen" 2 RF, ONE_KEY, "string" "2.2.0" strings::length, "Tells the length of a value.";
     "subscribe" -2 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::subscribe, "Listens to channels.";
     "substr" 4 R, ONE_KEY, "string" "1.0.0" strings::get_range, "Reads a part of a value.";

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use kv_common::command::Reply;
 use kv_common::refusal::Refusal;
+use kv_common::time::Monotonic;
 use kv_resp::{Protocol, Value};
 use kvnode_redis::{Connection, Shape};
 use tokio::net::tcp::OwnedWriteHalf;
@@ -34,6 +35,10 @@ pub(super) struct RedisExchange {
     pub(super) shape: Shape,
     /// Whether the command may write.
     pub(super) writes: bool,
+    /// What was asked, for the log of slow requests.
+    pub(super) arguments: Vec<Bytes>,
+    /// When.
+    pub(super) began: Monotonic,
 }
 
 /// One Redis client.

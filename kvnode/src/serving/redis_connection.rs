@@ -129,7 +129,7 @@ impl Exchange<'_> {
                 }
                 match requests.take(input) {
                     Ok(Some(Taken::Request(arguments))) => {
-                        shard.redis_says(now, client, &arguments);
+                        shard.redis_says(now, client, arguments);
                     }
                     Ok(Some(Taken::Nothing)) => {}
                     Ok(None) => return ControlFlow::Break(()),

@@ -4,7 +4,7 @@ use kv_common::id::Address;
 use kv_common::message::control::{FsyncMode, HeldRole};
 use kv_common::time::{Now, UnixMs};
 use kv_daemon::{VERSION, clock};
-use kvnode_redis::{Heard, Host, NodeFacts, ReplicaFacts, Role};
+use kvnode_redis::{ClientLine, Heard, Host, NodeFacts, ReplicaFacts, Role, ServerState};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -114,8 +114,12 @@ impl Host for RedisHost<'_> {
         self.shard.redis.heard()
     }
 
-    fn clients(&self) -> Vec<String> {
+    fn clients(&self) -> Vec<ClientLine> {
         self.shard.redis.describe(self.now.unix)
+    }
+
+    fn server(&self) -> &ServerState {
+        &self.shard.redis.server
     }
 }
 

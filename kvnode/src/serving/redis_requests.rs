@@ -7,12 +7,14 @@ use bytes::Bytes;
 use kv_common::command::{Command, Reply};
 use kv_common::message::control::HeldRole;
 use kv_common::refusal::Refusal;
-use kv_common::time::{Now, UnixMs};
+use kv_common::time::{Monotonic, Now, UnixMs};
 use kv_daemon::clock;
 use kv_resp::{Protocol, Value};
 use kvnode_core::input::ClientToken;
 use kvnode_core::state::{Overlay, execute};
-use kvnode_redis::{Heard, Host, Plan, Shape, Task, Victims, copies};
+use kvnode_redis::{
+    ClientLine, Heard, Host, Piece, Plan, ServerState, Shape, Task, Victims, copies,
+};
 
 use crate::metrics::Operation;
 
@@ -35,6 +37,8 @@ pub(super) struct RedisClients {
     last_id: u64,
     /// Requests since the start.
     pub(super) requests: u64,
+    /// What the commands on the node itself keep.
+    pub(super) server: ServerState,
 }
 
 impl RedisClients {
@@ -60,9 +64,9 @@ impl RedisClients {
         self.clients.remove(&id);
     }
 
-    /// Each connection in the form of CLIENT LIST. The one that asks is borrowed and describes
+    /// Each connection as CLIENT LIST tells it. The one that asks is borrowed and describes
     /// itself.
-    pub(super) fn describe(&self, now: UnixMs) -> Vec<String> {
+    pub(super) fn describe(&self, now: UnixMs) -> Vec<ClientLine> {
         let connections = self.clients.values().map(|client| &client.connection);
         let free = connections.filter_map(|connection| connection.try_borrow().ok());
         free.map(|connection| connection.describe(now)).collect()
@@ -85,7 +89,7 @@ impl RedisClients {
     }
 
     /// Tells every client that listens. Says how often that was.
-    fn publish(&mut self, channel: &Bytes, payload: &Bytes) -> u64 {
+    pub(super) fn publish(&mut self, channel: &Bytes, payload: &Bytes) -> u64 {
         let mut told = 0;
         for client in self.clients.values() {
             for message in client.messages(channel, payload) {
@@ -107,7 +111,7 @@ impl RedisClients {
     }
 
     /// Closes connections. Says how many.
-    fn kill(&mut self, asker: &Rc<RedisClient>, victims: &Victims) -> u64 {
+    pub(super) fn kill(&mut self, asker: &Rc<RedisClient>, victims: &Victims) -> u64 {
         let mut killed = 0;
         for client in self.clients.values() {
             let connection = client.connection.borrow();
@@ -147,10 +151,11 @@ impl RedisClients {
 }
 
 impl Shard {
-    pub(super) fn redis_says(&mut self, now: Now, client: &Rc<RedisClient>, arguments: &[Bytes]) {
+    pub(super) fn redis_says(&mut self, now: Now, client: &Rc<RedisClient>, arguments: Vec<Bytes>) {
         self.redis.requests += 1;
+        let began = clock::monotonic();
         let host = RedisHost::new(self, now);
-        let turn = client.connection.borrow_mut().request(&host, arguments);
+        let turn = client.connection.borrow_mut().request(&host, &arguments);
         let begin = |weight| client.begin(turn.protocol, turn.is_answered, weight);
         match turn.plan {
             Plan::Answer(value) => {
@@ -165,19 +170,15 @@ impl Shard {
                 }
                 self.redis.touch(client);
             }
-            Plan::Publish { channel, payload } => {
+            Plan::Act(action) => {
                 let slot = begin(1);
-                let told = self.redis.publish(&channel, &payload);
-                self.put_redis(client, slot, Value::count(told));
+                let value = self.act(client, &action);
+                self.put_redis(client, slot, value);
             }
-            Plan::Kill(victims) => {
-                let slot = begin(1);
-                let killed = self.redis.kill(client, &victims);
-                let value = match (victims.must_exist, killed) {
-                    (false, killed) => Value::count(killed),
-                    (true, 0) => Value::error("ERR No such client"),
-                    (true, _) => Value::OK,
-                };
+            Plan::Transact(mut pieces) => {
+                self.act_for_pieces(client, &mut pieces);
+                let value = transacted(pieces);
+                let slot = begin(1 + value.weight_bytes() / WEIGHT_BYTES);
                 self.put_redis(client, slot, value);
             }
             Plan::Close(value) => {
@@ -191,33 +192,29 @@ impl Shard {
                 if matches!(shape, Shape::Watch(_)) {
                     client.hold_until(slot);
                 }
-                self.ask_core_for_redis(now, client, slot, command, shape);
+                let exchange = RedisExchange {
+                    client: Rc::clone(client),
+                    slot,
+                    shape,
+                    writes: command.is_write(),
+                    arguments,
+                    began,
+                };
+                return self.ask_core_for_redis(now, exchange, command);
             }
             Plan::Start(task) => {
                 let slot = begin(1);
                 self.start_redis_task(client, slot, &task);
             }
         }
+        self.note_if_slow(client, &arguments, began, clock::monotonic());
     }
 
-    fn ask_core_for_redis(
-        &mut self,
-        now: Now,
-        client: &Rc<RedisClient>,
-        slot: u64,
-        command: Command,
-        shape: Shape,
-    ) {
-        let writes = command.is_write();
-        let exchange = RedisExchange {
-            client: Rc::clone(client),
-            slot,
-            shape,
-            writes,
-        };
-        if !writes && client.connection.borrow().reads_replica() && !self.replica.serves_copies() {
+    fn ask_core_for_redis(&mut self, now: Now, exchange: RedisExchange, command: Command) {
+        let reads_replica = exchange.client.connection.borrow().reads_replica();
+        if !exchange.writes && reads_replica && !self.replica.serves_copies() {
             let result = self.read_as_replica(now, &command);
-            return self.reply_to_redis(exchange, result);
+            return self.reply_to_redis(clock::monotonic(), exchange, result);
         }
         let asked = Asked {
             exchange: Exchange::Redis(exchange),
@@ -241,15 +238,22 @@ impl Shard {
 
     pub(super) fn reply_to_redis(
         &mut self,
+        now: Monotonic,
         exchange: RedisExchange,
         result: Result<Reply, Refusal>,
     ) {
         let RedisExchange {
             client,
             slot,
-            shape,
+            mut shape,
             writes,
+            arguments,
+            began,
         } = exchange;
+        self.note_if_slow(&client, &arguments, began, now);
+        if let (Shape::Transaction(pieces), Ok(Reply::Many(_))) = (&mut shape, &result) {
+            self.act_for_pieces(&client, pieces);
+        }
         if let (Shape::Copies { on_disk }, Ok(_)) = (&shape, &result) {
             let facts = RedisHost::new(self, clock::now()).facts();
             client.put(slot, copies(&facts, *on_disk));
@@ -263,31 +267,9 @@ impl Shard {
         match task {
             Task::Save => {
                 client.hold_until(slot);
-                self.ask_redis_dump(Some((Rc::clone(client), slot)), client, slot);
-            }
-            Task::SaveInBackground => self.ask_redis_dump(None, client, slot),
-        }
-    }
-
-    fn ask_redis_dump(
-        &mut self,
-        waits: Option<(Rc<RedisClient>, u64)>,
-        client: &Rc<RedisClient>,
-        slot: u64,
-    ) {
-        let is_background = waits.is_none();
-        let asked = self.dump_for_redis(waits);
-        match asked {
-            Ok(()) if is_background => {
-                self.put_redis(
-                    client,
-                    slot,
-                    Value::Status("Background saving started".into()),
-                );
-            }
-            Ok(()) => {}
-            Err(refusal) => {
-                self.put_redis(client, slot, Value::error(format!("ERR {refusal}")));
+                if let Err(refusal) = self.dump_for_redis(Some((Rc::clone(client), slot))) {
+                    self.put_redis(client, slot, Value::error(format!("ERR {refusal}")));
+                }
             }
         }
     }
@@ -303,6 +285,15 @@ impl Shard {
         let slot = client.begin(Protocol::Resp2, true, 1);
         self.put_redis(client, slot, value);
     }
+}
+
+/// The answer to a transaction that asked nothing of the core.
+fn transacted(pieces: Vec<Piece>) -> Value {
+    let values = pieces.into_iter().filter_map(|piece| match piece {
+        Piece::Answered(value) => Some(value),
+        Piece::Act(_) | Piece::Asked { .. } => None,
+    });
+    Value::Array(values.collect())
 }
 
 /// How much of the answers may be copies of small values: each weighs one.

@@ -379,7 +379,7 @@ impl Shard {
         match asked.exchange {
             Exchange::Command { output, id } => self.reply_to_command(&output, id, result),
             Exchange::Export { output, id } => self.export_allowed(output, id, result),
-            Exchange::Redis(exchange) => self.reply_to_redis(exchange, result),
+            Exchange::Redis(exchange) => self.reply_to_redis(now, exchange, result),
         }
     }
 

@@ -6,12 +6,16 @@ use kv_common::time::UnixMs;
 use kv_resp::{Protocol, Value};
 
 use super::{Connection, ConnectionInfo, QUEUE_MAX_BYTES, Turn};
-use crate::host::{Heard, Host, NodeFacts, Role};
+use crate::host::{ClientLine, Heard, Host, NodeFacts, Role};
 use crate::plan::Plan;
+use crate::server_state::ServerState;
 use crate::shape::Shape;
 
 /// A primary without clients.
-struct Node;
+#[derive(Default)]
+struct Node {
+    server: ServerState,
+}
 
 impl Host for Node {
     fn facts(&self) -> NodeFacts {
@@ -58,8 +62,12 @@ impl Host for Node {
         Heard::default()
     }
 
-    fn clients(&self) -> Vec<String> {
+    fn clients(&self) -> Vec<ClientLine> {
         Vec::new()
+    }
+
+    fn server(&self) -> &ServerState {
+        &self.server
     }
 }
 
@@ -77,7 +85,7 @@ fn turn(connection: &mut Connection, line: &str) -> Turn {
         .split(' ')
         .map(|word| Bytes::copy_from_slice(word.as_bytes()))
         .collect();
-    connection.request(&Node, &arguments)
+    connection.request(&Node::default(), &arguments)
 }
 
 /// The answer to a request that the core is not asked about.
@@ -150,8 +158,8 @@ fn a_queue_is_bounded() {
     let large = Bytes::from(vec![b'x'; QUEUE_MAX_BYTES / 2]);
     let append = ["APPEND", "k"].map(Bytes::from);
     let request = [&append[..], &[large]].concat();
-    connection.request(&Node, &request);
-    connection.request(&Node, &request);
+    connection.request(&Node::default(), &request);
+    connection.request(&Node::default(), &request);
     assert!(matches!(answer(&mut connection, "EXEC"), Value::Error(_)));
 }
 

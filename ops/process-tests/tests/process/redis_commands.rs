@@ -1,4 +1,5 @@
-//! Commands of Redis that a Redis server of the oldest version does not know, or answers by the hour.
+//! Commands of Redis whose answers cannot be compared with those of a server: it is too old for them, or
+//! they tell of the server itself.
 
 use process_tests::{Cluster, ClusterOptions, RespConnection};
 
@@ -65,4 +66,87 @@ fn a_value_is_set_and_removed_by_what_it_was() {
             ("DBSIZE", ":0"),
         ],
     );
+}
+
+#[test]
+fn slow_requests_are_remembered_with_who_asked() {
+    let (_cluster, mut connection) = one_node();
+    let all = [("CONFIG SET slowlog-log-slower-than 0", "+OK")];
+    let few = [("CONFIG SET slowlog-max-len 3", "+OK")];
+    expect(&mut connection, &all);
+    expect(&mut connection, &few);
+    connection.ask(&["CLIENT", "SETNAME", "me"]);
+    connection.ask(&["SET", "k", &"x".repeat(200)]);
+    connection.ask(&["AUTH", "a", "secret"]);
+    connection.ask(&["PING"]);
+    expect(&mut connection, &[("SLOWLOG LEN", ":3")]);
+    let told = connection.ask(&["SLOWLOG", "GET"]);
+    // The newest first: SLOWLOG LEN, PING, SET.
+    let set = r#"*[$"SET", $"k", $""#.to_owned() + &"x".repeat(128) + r#"... (72 more bytes)"]"#;
+    let places = [
+        r#"*[$"SLOWLOG", $"LEN"]"#,
+        r#"*[$"PING"]"#,
+        &set,
+        r#"$"me""#,
+    ]
+    .map(|text| told.find(text).unwrap_or_else(|| panic!("{text}: {told}")));
+    assert!(places[..3].is_sorted(), "{told}");
+    assert!(!told.contains("secret"), "{told}");
+    expect(
+        &mut connection,
+        &[
+            ("CONFIG SET slowlog-log-slower-than -1", "+OK"),
+            ("SLOWLOG RESET", "+OK"),
+            ("GET k2", "$-1"),
+            ("SLOWLOG LEN", ":0"),
+        ],
+    );
+    let within = "MULTI|CONFIG SET slowlog-max-len 9|CONFIG GET slowlog-max-len|SET k v|EXEC";
+    let answers: Vec<String> = within
+        .split('|')
+        .map(|request| connection.ask(&request.split(' ').collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(
+        answers[4], r#"*[+OK, *[$"slowlog-max-len", $"3"], +OK]"#,
+        "what a transaction does to the node is done behind it"
+    );
+    let got = connection.ask(&["CONFIG", "GET", "slowlog-max-len"]);
+    assert_eq!(got, r#"*[$"slowlog-max-len", $"9"]"#);
+}
+
+#[test]
+fn every_command_with_subcommands_has_help() {
+    let (_cluster, mut connection) = one_node();
+    for name in [
+        "CLIENT", "COMMAND", "CONFIG", "FUNCTION", "LATENCY", "MEMORY", "OBJECT", "PUBSUB",
+        "SLOWLOG",
+    ] {
+        let told = connection.ask(&[name, "HELP"]);
+        let first = format!("*[+{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:, ");
+        assert!(told.starts_with(&first), "{told}");
+        assert!(told.ends_with("+HELP, +    Prints this help.]"), "{told}");
+    }
+    let told = connection.ask(&["DEBUG", "SLEEP", "0"]);
+    assert!(told.starts_with("-ERR DEBUG command not allowed"), "{told}");
+}
+
+#[test]
+fn clients_are_listed_by_what_they_are() {
+    let (cluster, mut connection) = one_node();
+    let mut listener = RespConnection::connect(&cluster.redis_address("node-1"));
+    let id = listener.ask(&["CLIENT", "ID"])[1..].to_owned();
+    listener.ask(&["SUBSCRIBE", "a"]);
+    let all = connection.ask(&["CLIENT", "LIST"]);
+    assert_eq!(all.matches("id=").count(), 2, "{all}");
+    for words in [
+        &["CLIENT", "LIST", "TYPE", "PUBSUB"][..],
+        &["CLIENT", "LIST", "ID", &id, &id],
+    ] {
+        let told = connection.ask(words);
+        assert!(told.contains(&format!("id={id} ")), "{told}");
+        assert_eq!(told.matches("id=").count(), 1, "{told}");
+    }
+    let normal = connection.ask(&["CLIENT", "LIST", "TYPE", "NORMAL"]);
+    assert!(!normal.contains(&format!("id={id} ")), "{normal}");
+    assert_eq!(normal.matches("id=").count(), 1, "{normal}");
 }

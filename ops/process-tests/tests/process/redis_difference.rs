@@ -7,6 +7,7 @@
 //! - decimals that have no exact binary form: sums are exact here, and rounded to 64 bits there
 //! - BITCOUNT and BITPOS of an absent key with places that are no numbers: an error from 7.2 on
 //! - a subcommand with a wrong number of arguments between MULTI and EXEC: found at EXEC here
+//! - CONFIG GET behind CONFIG SET within one transaction: what it does to the node is done behind it here
 //! - limits: a value has at most 64 MiB here, and 512 MB there
 //! - OBJECT ENCODING of a value that was changed in place: how it is kept is not the same
 //! - WATCH of a key that is set to the value that it had: the transaction is done here, not there
@@ -23,7 +24,8 @@ const BATCH_REQUESTS: usize = 60;
 const DIFFERENCES_SHOWN: usize = 20;
 
 /// Words that stand for random ones: K a key, V a value, N a number, O an offset, B a bit, S seconds,
-/// D a decimal, P a place.
+/// D a decimal, P a place, M a key of decimals alone, A a point in time. Only such points are compared
+/// with each other: two times from now on are the same or not by chance.
 const TEMPLATES: &[&str] = &[
     "SET K V",
     "SET K V",
@@ -62,7 +64,10 @@ const TEMPLATES: &[&str] = &[
     "DECR K",
     "INCRBY K N",
     "DECRBY K N",
-    "INCRBYFLOAT K D",
+    "INCRBYFLOAT M D",
+    "INCRBYFLOAT M D",
+    "SET M D",
+    "DEL M",
     "SETBIT K O B",
     "GETBIT K O",
     "BITCOUNT K",
@@ -95,9 +100,9 @@ const TEMPLATES: &[&str] = &[
     "EXPIRE K S",
     "EXPIRE K N",
     "EXPIRE K S NX",
-    "EXPIRE K S GT",
-    "EXPIRE K S LT",
-    "EXPIRE K S XX LT",
+    "EXPIREAT K A GT",
+    "EXPIREAT K A LT",
+    "EXPIREAT K A XX LT",
     "EXPIRE K S NX GT",
     "EXPIREAT K 4000000000",
     "PEXPIREAT K 4000000000123",
@@ -121,10 +126,78 @@ const TEMPLATES: &[&str] = &[
     "COMMAND GETKEYS MSET K V K V",
     "COMMAND GETKEYS BITOP AND K K K",
     "OBJECT REFCOUNT nokey",
+    "OBJECT IDLETIME nokey",
+    "OBJECT FREQ K",
+    "SLOWLOG GET -2",
+    "SLOWLOG RESET",
+    "CONFIG SET slowlog-max-len S",
+    "LATENCY RESET",
+    "FUNCTION FLUSH",
     "CLIENT SETNAME V",
     "CLIENT REPLY x",
     "NOSUCHCOMMAND V V",
     "FLUSHALL",
+];
+
+/// What is asked once, in this order: what is wrong about it is found at another moment within a
+/// transaction, or it changes the connection.
+const DIALOGUE: &[&str] = &[
+    "SLOWLOG",
+    "SLOWLOG GET x",
+    "SLOWLOG LEN x",
+    "SLOWLOG FOO",
+    "CONFIG SET slowlog-log-slower-than -1",
+    "SLOWLOG RESET",
+    "SLOWLOG GET",
+    "SLOWLOG LEN",
+    "CONFIG GET slowlog-log-slower-than",
+    "CONFIG SET slowlog-log-slower-than -2",
+    "CONFIG SET slowlog-log-slower-than 1.5",
+    "CONFIG SET slowlog-log-slower-than 0 slowlog-max-len",
+    "CONFIG SET nosuch 1",
+    "CONFIG SET databases 5",
+    "CONFIG SET slowlog-max-len 5 slowlog-max-len 6",
+    "CONFIG SET slowlog-max-len 7 nosuch 6",
+    "CONFIG SET slowlog-max-len 6 slowlog-log-slower-than x",
+    "CONFIG SET SLOWLOG-max-len 8 slowlog-log-slower-than 12345",
+    "CONFIG GET slowlog-max-len",
+    "CONFIG GET slowlog-log-slower-than",
+    "CONFIG GET latency-monitor-threshold",
+    "CONFIG SET a",
+    "CONFIG GET",
+    "CONFIG",
+    "CONFIG REWRITE",
+    "LATENCY LATEST",
+    "LATENCY LATEST x",
+    "LATENCY HISTORY",
+    "LATENCY HISTORY command",
+    "LATENCY RESET command x",
+    "LATENCY FOO",
+    "FUNCTION",
+    "FUNCTION LIST",
+    "FUNCTION LIST WITHCODE",
+    "FUNCTION LIST LIBRARYNAME a WITHCODE",
+    "FUNCTION LIST LIBRARYNAME",
+    "FUNCTION LIST foo",
+    "FUNCTION FLUSH ASYNC",
+    "FUNCTION FLUSH x",
+    "FUNCTION FOO",
+    "SET k v",
+    "OBJECT IDLETIME k",
+    "OBJECT FREQ k",
+    "OBJECT FREQ",
+    "OBJECT FOO k",
+    "CLIENT LIST TYPE foo",
+    "CLIENT LIST TYPE replica",
+    "CLIENT LIST TYPE master",
+    "CLIENT LIST TYPE pubsub",
+    "CLIENT LIST TYPE",
+    "CLIENT LIST ID",
+    "CLIENT LIST ID x",
+    "CLIENT LIST ID 3 x",
+    "CLIENT LIST ID 999999",
+    "CLIENT LIST TYPE normal ID 3",
+    "CLIENT LIST foo",
 ];
 
 const VALUES: &[&str] = &[
@@ -165,6 +238,8 @@ fn random_request(random: &mut StdRng) -> Vec<String> {
         .split(' ')
         .map(|word| match word {
             "K" => format!("key{}", random.random_range(0..5)),
+            "M" => format!("number{}", random.random_range(0..3)),
+            "A" => (4_000_000_000u64 + random.random_range(0..5)).to_string(),
             "V" => one_of(random, VALUES),
             "N" => one_of(random, NUMBERS),
             "D" => one_of(random, DECIMALS),
@@ -177,7 +252,10 @@ fn random_request(random: &mut StdRng) -> Vec<String> {
         })
         .collect();
     // What is one argument too many for these is found at another moment, or not at all.
-    let strict = !matches!(&request[0][..3], "BIT" | "CLI" | "OBJ" | "COM");
+    let strict = !matches!(
+        &request[0][..3],
+        "BIT" | "CLI" | "OBJ" | "COM" | "SLO" | "CON" | "LAT" | "FUN"
+    );
     match random.random_range(0..40) {
         0 if strict => {
             request.pop();
@@ -286,7 +364,7 @@ fn values_are_handed_to_redis_and_taken_from_it() {
 }
 
 #[test]
-fn random_commands_are_answered_as_redis_answers_them() {
+fn a_dialogue_goes_as_with_redis() {
     let cluster = one_node();
     let Some((_redis, address)) = start_redis(cluster.folder()) else {
         eprintln!("left out: redis-server is not installed");
@@ -297,6 +375,27 @@ fn random_commands_are_answered_as_redis_answers_them() {
     for hello in ["2", "3"] {
         ours.ask(&["HELLO", hello]);
         theirs.ask(&["HELLO", hello]);
+        for request in DIALOGUE {
+            let words: Vec<&str> = request.split(' ').collect();
+            assert_eq!(ours.ask(&words), theirs.ask(&words), "{request}");
+        }
+    }
+}
+
+#[test]
+fn random_commands_are_answered_as_redis_answers_them() {
+    let cluster = one_node();
+    let Some((_redis, address)) = start_redis(cluster.folder()) else {
+        eprintln!("left out: redis-server is not installed");
+        return;
+    };
+    let mut theirs = RespConnection::connect(&address);
+    let mut ours = RespConnection::connect(&cluster.redis_address("node-1"));
+    for hello in ["2", "3"] {
+        for request in [&["RESET"][..], &["HELLO", hello]] {
+            ours.ask(request);
+            theirs.ask(request);
+        }
         let mut random = StdRng::seed_from_u64(7);
         let mut differences = Vec::new();
         for batch in 0..BATCHES {

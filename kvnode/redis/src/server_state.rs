@@ -1,0 +1,28 @@
+//! What the commands on the node itself keep there.
+
+use crate::settings::{Setting, Settings};
+use crate::slow_log::SlowLog;
+
+/// What the commands on the node itself keep there.
+#[derive(Debug, Default)]
+pub struct ServerState {
+    /// What CONFIG SET changes.
+    pub settings: Settings,
+    /// The newest requests that took long.
+    pub slow_log: SlowLog,
+}
+
+impl ServerState {
+    /// Settings take new values.
+    pub fn configure(&mut self, settings: &[Setting]) {
+        for setting in settings {
+            self.settings.change(*setting);
+        }
+        self.slow_log.keep(self.settings.slow_requests);
+    }
+
+    /// Forgets the slow requests.
+    pub fn forget_slow(&mut self) {
+        self.slow_log.forget();
+    }
+}
