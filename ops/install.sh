@@ -115,4 +115,4 @@ if [[ -z $destdir ]]; then
     systemd-sysusers kv.conf
     [[ ! -d /run/systemd/system ]] || systemctl daemon-reload
 fi
-echo "install: done; put the addresses into $destdir/etc/kv, then systemctl enable --now kv-coordinator kvnode@1"
+echo "install: done; put the addresses into $destdir/etc/kv, then systemctl enable --now kv-coordinator kvnode@node-1"

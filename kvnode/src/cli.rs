@@ -56,9 +56,13 @@ pub(crate) struct Arguments {
     #[arg(long, env = "KVNODE_DATA_DIR", value_name = "DIR", required = true)]
     pub(crate) data_dir: PathBuf,
 
-    /// What people call this node [default: the advertised address]
+    /// What people call this node [default: the default name, else the advertised address]
     #[arg(long, env = "KVNODE_NAME", value_parser = node_name)]
     pub(crate) name: Option<String>,
+
+    /// What this node is called when no name is set, not even in the file; for service units
+    #[arg(long, env = "KVNODE_DEFAULT_NAME", value_name = "NAME", value_parser = node_name)]
+    pub(crate) default_name: Option<String>,
 
     /// When a write counts as held: on disk, or in memory with the disk at most a second behind
     #[arg(long, env = "KVNODE_FSYNC", value_enum, default_value = "always")]
@@ -169,6 +173,12 @@ pub(crate) fn command_with_tools() -> Command {
 }
 
 impl Arguments {
+    /// What people call this node, which others reach at `address`.
+    pub(crate) fn name(&self, address: &Address) -> String {
+        let said = self.name.as_ref().or(self.default_name.as_ref());
+        said.cloned().unwrap_or_else(|| address.to_string())
+    }
+
     /// Where `db.txt` is.
     pub(crate) fn db_txt(&self) -> PathBuf {
         self.db_txt
@@ -242,6 +252,20 @@ mod tests {
         assert_eq!(read(&words).expect_err("refused").exit_code(), 2);
         let long = format!("--name={}", "x".repeat(65));
         assert!(with(&long).is_err() && with(&long.replacen('x', "", 1)).is_ok());
+    }
+
+    #[test]
+    fn a_default_name_gives_way_to_a_name_from_anywhere() {
+        let name = |file: &str, more: &[&str]| {
+            let file = format!("coordinator = 'a:1'\ndata-dir = 'd'\n{file}");
+            let read = read_with_file(&file, more).expect("reads");
+            read.name(&"10.0.0.2:7200".parse().expect("an address"))
+        };
+        let instance = "--default-name=node-2";
+        assert_eq!(name("", &[]), "10.0.0.2:7200");
+        assert_eq!(name("", &[instance]), "node-2");
+        assert_eq!(name("name = 'two'", &[instance]), "two");
+        assert_eq!(name("name = 'two'", &[instance, "--name=zwei"]), "zwei");
     }
 
     #[test]

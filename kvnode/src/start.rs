@@ -362,10 +362,7 @@ fn registration(
     Registration {
         node: identity.seat.node,
         incarnation: identity.seat.incarnation,
-        name: arguments
-            .name
-            .clone()
-            .unwrap_or_else(|| addresses.main.to_string()),
+        name: arguments.name(&addresses.main),
         address: addresses.main,
         redis_address: addresses.redis,
         fsync: identity.fsync,

@@ -34,8 +34,8 @@ ops/chaos/$chaos_name: $SUMMARY
                    makes of it in time differs from run to run
   --target WHAT    playground: the one that this runs in, or a new one (the default)
                    hosts: a playground on network namespaces, by root
-                   systemd: the units kv-coordinator and kvnode@I of this machine, by root; node I is named
-                   node-I, and KV_COORDINATOR says where the coordinator is (127.0.0.1:7100 if not said)
+                   systemd: the units kv-coordinator and kvnode@node-I of this machine, by root; KV_COORDINATOR
+                   says where the coordinator is (127.0.0.1:7100 if not said)
   --debug          a new playground runs the debug programs
 ${OPTIONS_HELP:+$OPTIONS_HELP
 }

@@ -31,7 +31,7 @@ target_enter() {
 unit() {
     case $1 in
         coordinator) echo kv-coordinator.service ;;
-        *) echo "kvnode@${1#node-}.service" ;;
+        *) echo "kvnode@$1.service" ;;
     esac
 }
 

@@ -1,7 +1,7 @@
 //! The configuration file of a daemon, looked at without starting it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use process_tests::Program;
@@ -48,6 +48,70 @@ fn a_sound_file_is_called_sound_and_nothing_is_started_or_written() {
     }
     assert!(!data_dir.exists());
     assert_eq!(fs::read_to_string(&file).expect("reads"), settings);
+}
+
+/// What is installed beside the programs.
+fn installed(file: &str) -> PathBuf {
+    let ops = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    ops.expect("a folder").join("systemd").join(file)
+}
+
+/// What the service manager of a node's unit sets for `instance`.
+fn variables_of_unit(instance: &str) -> Vec<(String, String)> {
+    let unit = fs::read_to_string(installed("kvnode@.service")).expect("reads");
+    let unit = unit.replace("%i", instance).replace("%S", "/var/lib");
+    assert!(unit.contains(&format!(" --config /etc/kv/{instance}.toml\n")));
+    unit.lines()
+        .filter_map(|line| line.strip_prefix("Environment="))
+        .filter_map(|setting| setting.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_instance_of_a_unit_names_the_node_unless_its_settings_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("node-2.toml");
+    let shipped = fs::read_to_string(installed("config/node-1.toml")).expect("reads");
+    let printed = |settings: &str| {
+        fs::write(&file, settings).expect("writes");
+        let output = Command::new(Program::Node.path())
+            .arg("--config")
+            .arg(&file)
+            .arg("--print-config")
+            .envs(variables_of_unit("node-2"))
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = printed(&shipped);
+    let line = "default-name = \"node-2\"  # KVNODE_DEFAULT_NAME in the environment\n";
+    assert!(said.contains(line), "{said}");
+    assert!(said.contains("data-dir = \"/var/lib/kv/node-2\""), "{said}");
+    assert!(!said.contains("\nname = "), "{said}");
+    let said = printed(&shipped.replace("# name = \"node-1\"", "name = \"two\""));
+    assert!(said.contains("\nname = \"two\""), "{said}");
+}
+
+#[test]
+fn what_is_installed_shows_metrics_where_prometheus_looks_for_them() {
+    let scraped = fs::read_to_string(installed("../prometheus/prometheus.yml")).expect("reads");
+    for (program, file) in [
+        (Program::Coordinator, "config/coordinator.toml"),
+        (Program::Node, "config/node-1.toml"),
+    ] {
+        let words = ["--data-dir=d", "--print-config"];
+        let (code, said, why) = look(program, &installed(file), &words);
+        assert_eq!(code, Some(0), "{why}");
+        let address = said
+            .lines()
+            .find_map(|line| line.strip_prefix("http-listen = "))
+            .and_then(|line| line.split('"').nth(1))
+            .unwrap_or_else(|| panic!("{file} has no http-listen: {said}"));
+        assert!(address.starts_with("127.0.0.1:"), "{address}");
+        assert!(scraped.contains(&format!("\"{address}\"")), "{address}");
+    }
 }
 
 #[test]
