@@ -10,6 +10,7 @@ mod duration;
 mod export;
 mod failure;
 mod import;
+mod import_redis;
 mod keys;
 mod menu;
 mod output;
@@ -113,7 +114,7 @@ async fn execute(context: &mut Context, command: Command) -> Result<Verdict, Fai
         Command::Top { interval, frames } => top::run(context, interval, frames).await,
         Command::Events { limit } => cluster::events(context, limit).await,
         Command::Digest => cluster::digest(context).await,
-        Command::Import { file } => import::run(context, &file).await,
+        Command::Import(arguments) => import::run(context, arguments).await,
         Command::Export { file } => export::run(context, &file).await,
         Command::Backup { file } => backup::run(context, &file).await,
         Command::Restore(arguments) => restore::run(context, &arguments).await,

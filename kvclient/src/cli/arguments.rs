@@ -18,7 +18,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  the answer is no: no such key, a condition failed, copies differ
-   2  wrong usage, or a file that cannot be used
+   2  wrong usage, or a file or a Redis that cannot be used
+  65  imported, but some keys had to be left out
   69  nobody to ask: neither a coordinator nor a primary was reached in time
   70  an internal error
   75  the outcome is unknown: the write may or may not have taken effect
@@ -157,11 +158,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: u32,
     },
-    /// Put every pair of a file in the db.txt format
-    Import {
-        /// The file; - is standard input
-        file: PathBuf,
-    },
+    /// Put every pair of a file in the db.txt format, or every string of a running Redis
+    Import(ImportArguments),
     /// Write all pairs to a file in the db.txt format
     Export {
         /// The file; - is standard output
@@ -214,6 +212,23 @@ pub(crate) struct PutArguments {
     /// Only if the key has this value
     #[arg(long, value_name = "OLD", conflicts_with = "if_absent", value_parser = bytes_parser())]
     pub(crate) if_equals: Option<Bytes>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The file; - is standard input
+    #[arg(required_unless_present = "redis", conflicts_with = "redis")]
+    pub(crate) file: Option<PathBuf>,
+    /// Take the strings of the Redis at this address instead, with their expiries; other types are left out
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) redis: Option<Address>,
+    /// A file that holds the password for it
+    #[arg(long, value_name = "FILE", requires = "redis", conflicts_with = "file")]
+    pub(crate) redis_password_file: Option<PathBuf>,
+    /// Only keys that match, as Redis understands it
+    #[arg(long = "match", value_name = "GLOB", value_parser = bytes_parser())]
+    #[arg(requires = "redis", conflicts_with = "file")]
+    pub(crate) pattern: Option<Bytes>,
 }
 
 #[derive(Debug, Args)]

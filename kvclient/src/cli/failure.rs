@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use kv_common::id::Address;
 use kv_common::limits::VALUE_MAX_BYTES;
 use kv_common::refusal::Refusal;
 use kvclient::ClientError;
@@ -15,6 +16,8 @@ pub(crate) enum Verdict {
     Done,
     /// The answer is no: no such key, a condition failed, copies differ.
     Negative,
+    /// It is done but for some keys, which were named.
+    LeftOut,
 }
 
 /// Why a command was not carried out.
@@ -26,6 +29,12 @@ pub(crate) enum Failure {
     /// A file that was named cannot be used.
     #[error("{file}: {cause}")]
     File { file: String, cause: String },
+    /// The Redis that was named is not reached, or went away.
+    #[error("Redis at {address}: {cause}; check that it runs, and what --redis names")]
+    RedisAway { address: Address, cause: String },
+    /// The Redis that was named does not do what it is asked.
+    #[error("Redis at {address} {what}")]
+    RedisUnfit { address: Address, what: String },
     /// Standard output or input fails.
     #[error("standard {which}: {cause}")]
     Stream {
@@ -82,7 +91,8 @@ impl Failure {
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::File { .. } => 2,
+            Self::Usage { .. } | Self::File { .. } | Self::RedisUnfit { .. } => 2,
+            Self::RedisAway { .. } => 69,
             Self::Client(error) => match error {
                 ClientError::NobodyToAsk { .. } | ClientError::DeadlinePassed { .. } => 69,
                 ClientError::OutcomeUnknown => 75,
@@ -107,6 +117,7 @@ pub(crate) fn exit_code(result: &Result<Verdict, Failure>) -> ExitCode {
     match result {
         Ok(Verdict::Done) => ExitCode::SUCCESS,
         Ok(Verdict::Negative) => ExitCode::from(1),
+        Ok(Verdict::LeftOut) => ExitCode::from(65),
         Err(failure) if failure.reader_went_away() => ExitCode::SUCCESS,
         Err(failure) => {
             complain(failure);

@@ -1,4 +1,4 @@
-//! import: every pair of a file, many at once.
+//! import: every pair, many at once; of a file here, of a Redis in `import_redis`.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,7 +14,9 @@ use kvclient::{Client, ClientError, PutOptions};
 use tokio::task::JoinSet;
 
 use super::Context;
+use super::arguments::ImportArguments;
 use super::failure::{Failure, Verdict};
+use super::import_redis::{self, Source};
 use super::output::Object;
 use super::progress::byte_bar;
 
@@ -23,7 +25,33 @@ const IN_FLIGHT_MAX: usize = 512;
 /// Bytes that are on their way at once; a single pair may have more.
 const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
 
-pub(crate) async fn run(context: &mut Context, file: &Path) -> Result<Verdict, Failure> {
+pub(crate) async fn run(
+    context: &mut Context,
+    arguments: ImportArguments,
+) -> Result<Verdict, Failure> {
+    let ImportArguments {
+        file,
+        redis,
+        redis_password_file: password_file,
+        pattern,
+    } = arguments;
+    match (file, redis) {
+        (Some(file), _) => from_file(context, &file).await,
+        (None, Some(address)) => {
+            let source = Source {
+                address,
+                password_file,
+                pattern,
+            };
+            import_redis::run(context, source).await
+        }
+        (None, None) => Err(Failure::Usage {
+            what: "name a file, or a Redis with --redis".to_owned(),
+        }),
+    }
+}
+
+async fn from_file(context: &mut Context, file: &Path) -> Result<Verdict, Failure> {
     let (input, bar) = open(file)?;
     let reader = Reader::new(BufReader::with_capacity(256 << 10, bar.wrap_read(input)));
     let mut import = Import::new(context.client.clone(), PutCondition::Always);
@@ -73,11 +101,12 @@ pub(crate) struct Import {
     failed: Option<Failure>,
 }
 
+/// A key, its value, and when it goes by itself.
 #[derive(Clone, Debug)]
-struct Pair {
-    key: Bytes,
-    value: Bytes,
-    expires_at: Option<UnixMs>,
+pub(crate) struct Pair {
+    pub(crate) key: Bytes,
+    pub(crate) value: Bytes,
+    pub(crate) expires_at: Option<UnixMs>,
 }
 
 impl Import {
@@ -173,7 +202,7 @@ impl Import {
 
     /// Sends a pair, once there is room. A key that is on its way already is waited for, so that
     /// the later pair wins.
-    async fn put(&mut self, pair: Pair) -> Result<(), Failure> {
+    pub(crate) async fn put(&mut self, pair: Pair) -> Result<(), Failure> {
         let size = pair.key.len() + pair.value.len();
         while self.on_their_way.len() >= IN_FLIGHT_MAX
             || (self.bytes + size > IN_FLIGHT_BYTES_MAX && !self.on_their_way.is_empty())

@@ -22,6 +22,16 @@ pub(crate) fn byte_bar(total_bytes: Option<u64>) -> ProgressBar {
     styled(bar, template)
 }
 
+/// A bar up to `total` keys, or a spinner when that is not known.
+pub(crate) fn key_bar(total: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let template = match total {
+        Some(_) => "{bar:40} {human_pos}/{human_len} keys {per_sec} {eta}",
+        None => "{spinner} {human_pos} keys {per_sec}",
+    };
+    styled(bar, template)
+}
+
 /// A line that is written anew as a message changes.
 pub(crate) fn message_line() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());

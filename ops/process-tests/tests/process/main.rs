@@ -21,6 +21,7 @@ mod page;
 mod redis_clients;
 mod redis_commands;
 mod redis_difference;
+mod redis_import;
 mod restarts;
 mod rounds;
 mod starting;

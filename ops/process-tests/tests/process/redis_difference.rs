@@ -13,9 +13,7 @@
 //! - WATCH of a key that is set to the value that it had: the transaction is done here, not there
 //! - commands and options that came after the oldest Redis that this is run with, 7.0
 
-use std::process::{Child, Command, Stdio};
-
-use process_tests::{Cluster, ClusterOptions, PATIENCE, RespConnection, wait_until};
+use process_tests::{Cluster, ClusterOptions, RedisServer, RespConnection};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -270,37 +268,6 @@ fn random_request(random: &mut StdRng) -> Vec<String> {
     request
 }
 
-/// A Redis server that is killed when the value goes.
-struct RedisServer(Child);
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        // Both fail only when it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// None: there is no Redis on this machine.
-fn start_redis(folder: &std::path::Path) -> Option<(RedisServer, String)> {
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = probe.local_addr().expect("an address");
-    drop(probe);
-    let child = Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--port"])
-        .arg(address.port().to_string())
-        .arg("--dir")
-        .arg(folder)
-        .stdout(Stdio::null())
-        .spawn()
-        .ok()?;
-    let server = RedisServer(child);
-    wait_until("Redis to listen", PATIENCE, || {
-        std::net::TcpStream::connect(address).map_err(|error| error.to_string())
-    });
-    Some((server, address.to_string()))
-}
-
 /// A reply in which times that are to come stand as such: some pass between the two.
 fn timeless(request: &[String], reply: String) -> String {
     let tells_times = ["TTL", "EXPIRETIME", "PEXPIRETIME", "EXEC"];
@@ -330,11 +297,11 @@ fn one_node() -> Cluster {
 #[test]
 fn values_are_handed_to_redis_and_taken_from_it() {
     let cluster = one_node();
-    let Some((_redis, address)) = start_redis(cluster.folder()) else {
+    let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
         eprintln!("left out: redis-server is not installed");
         return;
     };
-    let mut theirs = RespConnection::connect(&address);
+    let mut theirs = redis.connect();
     let mut ours = RespConnection::connect(&cluster.redis_address("node-1"));
     let large: Vec<u8> = (0..100_000u32).map(|number| (number % 251) as u8).collect();
     let compressible = b"abcabc".repeat(10_000);
@@ -366,11 +333,11 @@ fn values_are_handed_to_redis_and_taken_from_it() {
 #[test]
 fn a_dialogue_goes_as_with_redis() {
     let cluster = one_node();
-    let Some((_redis, address)) = start_redis(cluster.folder()) else {
+    let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
         eprintln!("left out: redis-server is not installed");
         return;
     };
-    let mut theirs = RespConnection::connect(&address);
+    let mut theirs = redis.connect();
     let mut ours = RespConnection::connect(&cluster.redis_address("node-1"));
     for hello in ["2", "3"] {
         ours.ask(&["HELLO", hello]);
