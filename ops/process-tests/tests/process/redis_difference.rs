@@ -352,11 +352,11 @@ fn a_dialogue_goes_as_with_redis() {
 #[test]
 fn random_commands_are_answered_as_redis_answers_them() {
     let cluster = one_node();
-    let Some((_redis, address)) = start_redis(cluster.folder()) else {
+    let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
         eprintln!("left out: redis-server is not installed");
         return;
     };
-    let mut theirs = RespConnection::connect(&address);
+    let mut theirs = RespConnection::connect(redis.address());
     let mut ours = RespConnection::connect(&cluster.redis_address("node-1"));
     for hello in ["2", "3"] {
         for request in [&["RESET"][..], &["HELLO", hello]] {
