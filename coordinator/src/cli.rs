@@ -12,6 +12,8 @@ use kv_common::id::{Address, ClusterId};
 use kv_daemon::VERSION;
 use kv_daemon::config_file::Looks;
 use kv_daemon::logging::LogFormat;
+use kv_daemon::password_file::{self, PasswordFileError};
+use kv_resp::{PASSWORD_MAX_BYTES, Password};
 use tracing::level_filters::LevelFilter;
 
 /// Hears heartbeats, decides who is primary, and tells everybody.
@@ -40,6 +42,15 @@ pub(crate) struct Arguments {
     )]
     #[arg(value_delimiter = ',', requires = "sentinel_listen")]
     pub(crate) sentinel_announce: Vec<Address>,
+
+    /// The file with the password of Redis clients, which nobody but its owner may use [default: none]
+    #[arg(
+        long,
+        env = "KV_COORDINATOR_SENTINEL_PASSWORD_FILE",
+        value_name = "PATH"
+    )]
+    #[arg(requires = "sentinel_listen")]
+    pub(crate) sentinel_password_file: Option<PathBuf>,
 
     /// Where to show the cluster, metrics and health over HTTP; port 0 takes a free one [default: nowhere]
     #[arg(long, env = "KV_COORDINATOR_HTTP_LISTEN", value_name = "ADDR")]
@@ -139,6 +150,18 @@ impl Arguments {
 }
 
 impl Arguments {
+    /// What Redis clients have to say before anything else, read from its file.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(crate) fn sentinel_password(&self) -> Result<Option<Password>, PasswordFileError> {
+        let Some(path) = &self.sentinel_password_file else {
+            return Ok(None);
+        };
+        let line = password_file::read(path, PASSWORD_MAX_BYTES)?;
+        Ok(Password::new(&line))
+    }
+
     /// What is said when no settings follow from the arguments.
     pub(crate) fn more_to_hold_than_copies(&self) -> clap::Error {
         let (need, copies) = (self.min_in_sync.unwrap_or(0), self.copies);

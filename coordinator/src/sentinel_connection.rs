@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::connections::{ConnectionEnd, STALL_MAX};
 use crate::registry::Arrival;
+use crate::service::SentinelPassword;
 
 /// Sentinel connections at a time; further ones are closed without a word.
 const CONNECTIONS_MAX: u64 = 4096;
@@ -30,6 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What Sentinel connections know.
 pub(crate) struct SentinelDoor {
     pub(crate) settings: Settings,
+    password: SentinelPassword,
     pub(crate) arrivals: mpsc::Sender<Arrival>,
     pub(crate) maps: watch::Receiver<ClusterMap>,
     open: Cell<u64>,
@@ -39,11 +41,13 @@ pub(crate) struct SentinelDoor {
 impl SentinelDoor {
     pub(crate) fn new(
         settings: Settings,
+        password: SentinelPassword,
         arrivals: mpsc::Sender<Arrival>,
         maps: watch::Receiver<ClusterMap>,
     ) -> Self {
         Self {
             settings,
+            password,
             arrivals,
             maps,
             open: Cell::new(0),
@@ -128,6 +132,9 @@ impl Exchange<'_> {
         input: &mut BytesMut,
     ) -> Result<bool, ConnectionEnd> {
         loop {
+            // Looked at for each request: the one before may have said it.
+            let door = self.door.password.borrow().clone();
+            requests.restrict(self.connection.needs_password(door.as_ref()));
             let arguments = match requests.take(input) {
                 Ok(Some(Taken::Request(arguments))) => arguments,
                 Ok(Some(Taken::Nothing)) => continue,
@@ -137,7 +144,8 @@ impl Exchange<'_> {
                     return Ok(false);
                 }
             };
-            let turn = self.connection.request(&self.door.settings, &arguments);
+            let settings = &self.door.settings;
+            let turn = self.connection.request(settings, door.as_ref(), &arguments);
             match turn.plan {
                 Plan::Answer(values) => values.iter().for_each(|value| self.put(value)),
                 Plan::Ask(question) => {

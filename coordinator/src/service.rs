@@ -1,7 +1,9 @@
 //! What stands between the registry and whoever runs the service: signals, the service manager, and the
 //! configuration, read again.
 
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 
 use coordinator_core::coordinator::Settings;
 use kv_common::message::registry::ClusterStatus;
@@ -10,11 +12,20 @@ use kv_daemon::logging::LogLevel;
 use kv_daemon::reload::reread;
 use kv_daemon::service_manager::ServiceManager;
 use kv_daemon::signals::{Asked, Signals};
+use kv_resp::Password;
 
 use crate::cli::Arguments;
 
 /// What changes without a restart.
-const LIVE: [&str; 3] = ["copies", "min-in-sync", "log-level"];
+const LIVE: [&str; 4] = [
+    "copies",
+    "min-in-sync",
+    "sentinel-password-file",
+    "log-level",
+];
+
+/// What Redis clients have to say before anything else. Read anew by a reload.
+pub(crate) type SentinelPassword = Rc<RefCell<Option<Password>>>;
 
 /// The outer side of a running coordinator.
 #[derive(Debug)]
@@ -24,6 +35,7 @@ pub(crate) struct Service {
     log_level: LogLevel,
     in_force: InForce,
     settings: Settings,
+    sentinel_password: SentinelPassword,
 }
 
 impl Service {
@@ -35,6 +47,7 @@ impl Service {
         log_level: LogLevel,
         in_force: InForce,
         settings: Settings,
+        sentinel_password: SentinelPassword,
     ) -> io::Result<Self> {
         Ok(Self {
             manager: ServiceManager::of_environment(),
@@ -42,6 +55,7 @@ impl Service {
             log_level,
             in_force,
             settings,
+            sentinel_password,
         })
     }
 
@@ -65,11 +79,30 @@ impl Service {
             tracing::error!("the configuration stays as it is: {why}");
             return None;
         };
+        let password = password(&arguments).await?;
+        self.sentinel_password.replace(password);
         self.log_level.set(arguments.log_level);
         self.in_force = in_force;
         self.settings.copies = settings.copies;
         self.settings.min_in_sync = settings.min_in_sync;
         Some(self.settings)
+    }
+}
+
+/// None: the file cannot be used, and what is in force stays.
+async fn password(arguments: &Arguments) -> Option<Option<Password>> {
+    let arguments = arguments.clone();
+    let reading = tokio::task::spawn_blocking(move || arguments.sentinel_password());
+    match reading.await {
+        Ok(Ok(password)) => Some(password),
+        Ok(Err(error)) => {
+            tracing::error!("the configuration stays as it is: {error}");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "the password file was not read again");
+            None
+        }
     }
 }
 

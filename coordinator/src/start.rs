@@ -1,5 +1,6 @@
 //! The order of a start and of a stop.
 
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use kv_common::id::{Address, ClusterId};
 use kv_common::timing::Timing;
 use kv_daemon::config_file::InForce;
 use kv_daemon::logging::LogLevel;
+use kv_daemon::password_file::PasswordFileError;
 use kv_daemon::{clock, raise_open_files};
 use kv_http::{HttpError, HttpServer};
 use kv_net::{ListenError, listen};
@@ -25,7 +27,7 @@ use crate::connections::{self, Door};
 use crate::page;
 use crate::registry::{ARRIVALS, Ended, Registry};
 use crate::sentinel_connection::{self, SentinelDoor};
-use crate::service::Service;
+use crate::service::{SentinelPassword, Service};
 use crate::store_thread::StoreThread;
 use crate::stored::{self, StoredError};
 
@@ -53,6 +55,9 @@ pub(crate) enum CoordinatorError {
     /// Nor what it holds.
     #[error(transparent)]
     Stored(#[from] StoredError),
+    /// Redis clients could not be asked for the password.
+    #[error(transparent)]
+    PasswordFile(#[from] PasswordFileError),
     /// The data directory is of another cluster.
     #[error(
         "--cluster-id names cluster {asked}, and the data directory holds cluster {found}; it is for an \
@@ -86,6 +91,7 @@ pub(crate) fn run(
         .enable_all()
         .build()?;
     raise_open_files();
+    let sentinel_password = Rc::new(RefCell::new(arguments.sentinel_password()?));
     // A port that is taken is said before anything is touched. Who calls early waits in its queue.
     let listener = runtime.block_on(listen(&arguments.listen))?;
     let sentinel = match &arguments.sentinel_listen {
@@ -95,12 +101,13 @@ pub(crate) fn run(
     let doors = Doors {
         listener,
         sentinel,
+        sentinel_password: Rc::clone(&sentinel_password),
         arguments,
         timing: Timing::from_ms(settings.heartbeat_interval_ms),
     };
     let (_data_dir, mut registry, cluster) = open(arguments, settings)?;
     let ended = runtime.block_on(LocalSet::new().run_until(async {
-        let mut service = Service::start(log_level, in_force, settings)?;
+        let mut service = Service::start(log_level, in_force, settings, sentinel_password)?;
         let ended = serve(&mut registry, cluster, doors, &mut service).await;
         service.manager.stopping();
         ended
@@ -142,6 +149,7 @@ struct Doors<'a> {
     listener: TcpListener,
     /// For Redis clients that ask a Sentinel.
     sentinel: Option<TcpListener>,
+    sentinel_password: SentinelPassword,
     arguments: &'a Arguments,
     timing: Timing,
 }
@@ -168,7 +176,12 @@ async fn serve(
                 cluster,
                 timing: doors.timing,
             };
-            let door = SentinelDoor::new(settings, arrivals.clone(), registry.maps());
+            let door = SentinelDoor::new(
+                settings,
+                doors.sentinel_password,
+                arrivals.clone(),
+                registry.maps(),
+            );
             let listening = sentinel_connection::listen(Rc::new(door), sentinel);
             Some(tokio::task::spawn_local(listening))
         }

@@ -12,6 +12,8 @@ use kv_common::message::control::FsyncMode;
 use kv_daemon::VERSION;
 use kv_daemon::config_file::Looks;
 use kv_daemon::logging::LogFormat;
+use kv_daemon::password_file::{self, PasswordFileError};
+use kv_resp::{PASSWORD_MAX_BYTES, Password};
 use tracing::level_filters::LevelFilter;
 
 use crate::tool;
@@ -47,6 +49,11 @@ pub(crate) struct Arguments {
     #[arg(long, env = "KVNODE_REDIS_ADVERTISE", value_name = "ADDR")]
     #[arg(requires = "redis_listen", value_parser = reachable_address)]
     pub(crate) redis_advertise: Option<Address>,
+
+    /// The file with the password of Redis clients, which nobody but its owner may use [default: none]
+    #[arg(long, env = "KVNODE_REDIS_PASSWORD_FILE", value_name = "PATH")]
+    #[arg(requires = "redis_listen")]
+    pub(crate) redis_password_file: Option<PathBuf>,
 
     /// Where to show metrics and health over HTTP; port 0 takes a free one [default: nowhere]
     #[arg(long, env = "KVNODE_HTTP_LISTEN", value_name = "ADDR")]
@@ -184,6 +191,18 @@ impl Arguments {
         self.db_txt
             .clone()
             .unwrap_or_else(|| self.data_dir.join("db.txt"))
+    }
+
+    /// What Redis clients have to say before anything else, read from its file.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(crate) fn redis_password(&self) -> Result<Option<Password>, PasswordFileError> {
+        let Some(path) = &self.redis_password_file else {
+            return Ok(None);
+        };
+        let line = password_file::read(path, PASSWORD_MAX_BYTES)?;
+        Ok(Password::new(&line))
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use kv_daemon::password_file::PasswordFileError;
 use kv_http::HttpError;
 use kv_net::ListenError;
 use kvnode_storage::{DataDirError, DataSetError, MetaError};
@@ -36,6 +37,9 @@ pub(crate) enum NodeError {
         /// The file.
         path: PathBuf,
     },
+    /// Redis clients could not be asked for the password.
+    #[error(transparent)]
+    PasswordFile(#[from] PasswordFileError),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),

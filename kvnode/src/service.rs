@@ -8,11 +8,19 @@ use kv_daemon::logging::LogLevel;
 use kv_daemon::reload::reread;
 use kv_daemon::service_manager::ServiceManager;
 use kv_daemon::signals::{Asked, Signals};
+use kv_resp::Password;
 
 use crate::cli::{Arguments, DumpInterval};
 
 /// What changes without a restart.
-const LIVE: [&str; 2] = ["dump-interval", "log-level"];
+const LIVE: [&str; 3] = ["dump-interval", "redis-password-file", "log-level"];
+
+/// What the node itself has to act upon.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) dump_interval: DumpInterval,
+    pub(crate) redis_password: Option<Password>,
+}
 
 /// The outer side of a running node.
 #[derive(Debug)]
@@ -42,17 +50,45 @@ impl Service {
         self.signals.next().await
     }
 
-    /// Reads the configuration again. Gives what the node itself has to act upon.
-    pub(crate) async fn reload(&mut self) -> Option<DumpInterval> {
+    /// Reads the configuration again, and the files that it names. None: all stays as it is.
+    pub(crate) async fn reload(&mut self) -> Option<Reloaded> {
         self.manager.reloading();
         let reread = reread::<Arguments>(&self.in_force, &LIVE).await;
+        let read = match reread {
+            Some(configuration) => with_password(configuration).await,
+            None => None,
+        };
         self.manager.ready();
+        let (configuration, redis_password) = read?;
         let Configuration {
             arguments,
             in_force,
-        } = reread?;
+        } = configuration;
         self.log_level.set(arguments.log_level);
         self.in_force = in_force;
-        Some(arguments.dump_interval)
+        Some(Reloaded {
+            dump_interval: arguments.dump_interval,
+            redis_password,
+        })
+    }
+}
+
+async fn with_password(
+    configuration: Configuration<Arguments>,
+) -> Option<(Configuration<Arguments>, Option<Password>)> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let password = configuration.arguments.redis_password();
+        password.map(|password| (configuration, password))
+    });
+    match reading.await {
+        Ok(Ok(read)) => Some(read),
+        Ok(Err(error)) => {
+            tracing::error!("the configuration stays as it is: {error}");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "the password file was not read again");
+            None
+        }
     }
 }

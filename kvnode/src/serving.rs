@@ -187,8 +187,11 @@ impl Serving {
         match asked {
             Asked::Stop => !self.turn(Shard::begin_to_leave),
             Asked::Reload => {
-                if let Some(interval) = service.reload().await {
-                    self.turn(|shard, now| shard.change_dump_interval(now, interval));
+                if let Some(reloaded) = service.reload().await {
+                    self.turn(|shard, now| {
+                        shard.change_dump_interval(now, reloaded.dump_interval);
+                        shard.redis.server.password = reloaded.redis_password;
+                    });
                 }
                 false
             }

@@ -18,6 +18,7 @@ use kv_daemon::logging::LogLevel;
 use kv_daemon::{clock, raise_open_files};
 use kv_http::HttpServer;
 use kv_net::{ListenError, listen};
+use kv_resp::Password;
 use kvnode_core::input::{Identity, Start};
 use kvnode_core::replica::Replica;
 use kvnode_storage::{
@@ -48,6 +49,7 @@ struct Opened {
     dir: Arc<DataDir>,
     meta: Meta,
     data_set: DataSet,
+    redis_password: Option<Password>,
 }
 
 /// Runs a node until it is asked to stop.
@@ -92,6 +94,7 @@ fn check_db_txt_folder(arguments: &Arguments) -> Result<(), NodeError> {
 
 fn open(arguments: &Arguments) -> Result<Opened, NodeError> {
     let started = Instant::now();
+    let redis_password = arguments.redis_password()?;
     let dir = DataDir::open(&arguments.data_dir)?;
     let (mut meta, opening) = Meta::open(&dir, NodeId(SysRng.try_next_u64()?))?;
     let fsync = FsyncMode::from(arguments.fsync);
@@ -114,6 +117,7 @@ fn open(arguments: &Arguments) -> Result<Opened, NodeError> {
         dir: Arc::new(dir),
         meta,
         data_set,
+        redis_password,
     })
 }
 
@@ -275,6 +279,7 @@ fn start_threads(
     let serving = Serving::new(Setup {
         replica,
         redis_port: bound.redis.map_or(0, |redis| redis.port()),
+        redis_password: opened.redis_password,
         identity,
         unfit,
         dir,

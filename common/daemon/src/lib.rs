@@ -6,6 +6,7 @@ pub mod config_file;
 pub mod documents;
 pub mod logging;
 mod open_files;
+pub mod password_file;
 pub mod reload;
 pub mod service_manager;
 pub mod signals;

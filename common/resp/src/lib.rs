@@ -9,10 +9,12 @@
 //! | `reply` | a resumable reader of replies, with limits |
 //! | `subscriptions` | what one connection wants to hear |
 //! | `unknown` | the answer to a command that there is not |
+//! | `password` | the password of a door, and the errors about it |
 //! | `number` | whole numbers in exactly the form that the protocol takes |
 
 mod inline;
 mod number;
+mod password;
 mod reply;
 mod request;
 mod subscriptions;
@@ -20,6 +22,7 @@ mod unknown;
 mod value;
 
 pub use number::{integer, unsigned};
+pub use password::{AuthError, PASSWORD_MAX_BYTES, Password};
 pub use reply::{Piece, ReplyError, ReplyReader};
 pub use request::{Limits, ProtocolError, RequestReader, Taken};
 pub use subscriptions::{SubscriptionError, Subscriptions};

@@ -20,6 +20,13 @@ const ARGUMENT_OVERHEAD_BYTES: usize = 32;
 /// Arguments that room is made for before they came.
 const RESERVED_ARGUMENTS_MAX: usize = 64;
 
+/// What a request may come to before the client has said the password, as in Redis.
+const RESTRICTED: Limits = Limits {
+    arguments_max: 10,
+    argument_max_bytes: 16 << 10,
+    request_max_bytes: 10 * ((16 << 10) + ARGUMENT_OVERHEAD_BYTES),
+};
+
 /// What a request may come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -41,6 +48,12 @@ pub enum ProtocolError {
     /// The length of an argument is no number, or too high.
     #[error("Protocol error: invalid bulk length")]
     ArgumentLength,
+    /// There are more than a client that has not said the password may send.
+    #[error("Protocol error: unauthenticated multibulk length")]
+    RestrictedCount,
+    /// The same of the length of an argument.
+    #[error("Protocol error: unauthenticated bulk length")]
+    RestrictedLength,
     /// An argument is no bulk string.
     #[error("Protocol error: expected '$', got '{}'", char::from(*.got))]
     NoArgument {
@@ -80,6 +93,8 @@ pub enum Taken {
 #[derive(Debug)]
 pub struct RequestReader {
     limits: Limits,
+    /// The client has not said the password yet.
+    is_restricted: bool,
     state: State,
     arguments: Vec<Bytes>,
     bytes: usize,
@@ -105,10 +120,25 @@ impl RequestReader {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            is_restricted: false,
             state: State::Start,
             arguments: Vec::new(),
             bytes: 0,
             searched: 0,
+        }
+    }
+
+    /// Whether requests have to be small, because the client has not said the password yet. Counts for
+    /// lengths that are read from now on.
+    pub fn restrict(&mut self, is_restricted: bool) {
+        self.is_restricted = is_restricted;
+    }
+
+    fn limits(&self) -> &Limits {
+        if self.is_restricted {
+            &RESTRICTED
+        } else {
+            &self.limits
         }
     }
 
@@ -193,6 +223,9 @@ impl RequestReader {
         if missing > self.limits.arguments_max {
             return Err(ProtocolError::ArgumentCount);
         }
+        if missing > self.limits().arguments_max {
+            return Err(ProtocolError::RestrictedCount);
+        }
         self.arguments = Vec::with_capacity(missing.min(RESERVED_ARGUMENTS_MAX));
         self.state = State::Length { missing };
         Ok(None)
@@ -213,8 +246,11 @@ impl RequestReader {
             .and_then(|length| usize::try_from(length).ok())
             .filter(|length| *length <= self.limits.argument_max_bytes)
             .ok_or(ProtocolError::ArgumentLength)?;
+        if length > self.limits().argument_max_bytes {
+            return Err(ProtocolError::RestrictedLength);
+        }
         self.bytes += length + ARGUMENT_OVERHEAD_BYTES;
-        let max = self.limits.request_max_bytes;
+        let max = self.limits().request_max_bytes;
         if self.bytes > max {
             return Err(ProtocolError::RequestLength { max });
         }

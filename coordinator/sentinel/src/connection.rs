@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kv_common::message::registry::ClusterStatus;
 use kv_common::refusal::Refusal;
-use kv_resp::{Protocol, Subscriptions, Value, integer};
+use kv_resp::{AuthError, Password, Protocol, Subscriptions, Value, integer};
 
 use crate::Settings;
 use crate::answers::Answers;
@@ -66,6 +66,8 @@ pub struct Connection {
     protocol: Protocol,
     name: Bytes,
     subscriptions: Subscriptions,
+    /// Whether the client has said the password.
+    is_authenticated: bool,
 }
 
 impl Connection {
@@ -77,6 +79,7 @@ impl Connection {
             protocol: Protocol::Resp2,
             name: Bytes::new(),
             subscriptions: Subscriptions::default(),
+            is_authenticated: false,
         }
     }
 
@@ -86,10 +89,21 @@ impl Connection {
         self.protocol
     }
 
+    /// Whether the client has to say the password of the door before anything else.
+    #[must_use]
+    pub fn needs_password(&self, door: Option<&Password>) -> bool {
+        door.is_some() && !self.is_authenticated
+    }
+
     /// Looks at a request, which has at least one argument.
-    pub fn request(&mut self, settings: &Settings, arguments: &[Bytes]) -> Turn {
+    pub fn request(
+        &mut self,
+        settings: &Settings,
+        door: Option<&Password>,
+        arguments: &[Bytes],
+    ) -> Turn {
         let plan = self
-            .plan(settings, arguments)
+            .plan(settings, door, arguments)
             .unwrap_or_else(|error| Plan::Answer(vec![Value::error(error)]));
         Turn {
             plan,
@@ -130,9 +144,18 @@ impl Connection {
         self.subscriptions.messages(&channel, &payload)
     }
 
-    fn plan(&mut self, settings: &Settings, arguments: &[Bytes]) -> Result<Plan, String> {
+    fn plan(
+        &mut self,
+        settings: &Settings,
+        door: Option<&Password>,
+        arguments: &[Bytes],
+    ) -> Result<Plan, String> {
         let name = word(arguments, 0);
         let rest = &arguments[1..];
+        let is_free = matches!(name.as_str(), "AUTH" | "HELLO" | "QUIT");
+        if !is_free && is_command(&name) && self.needs_password(door) {
+            return Err(AuthError::Required.to_string());
+        }
         let answer = match (name.as_str(), rest.len()) {
             ("PING", 0) if self.subscriptions.count() > 0 && self.protocol == Protocol::Resp2 => {
                 Value::Array(vec![Value::bulk("pong"), Value::bulk("")])
@@ -140,11 +163,9 @@ impl Connection {
             ("PING", 0) => Value::Status("PONG".into()),
             ("PING", 1) => Value::Bulk(rest[0].clone()),
             ("QUIT", _) => return Ok(Plan::Close(Value::OK)),
-            ("HELLO", _) => self.hello(arguments)?,
-            ("AUTH", 2) if rest[0] == "default" => Value::OK,
-            ("AUTH", 1 | 2) => {
-                return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
-            }
+            ("HELLO", _) => self.hello(door, arguments)?,
+            ("AUTH", 1) => self.authenticate(door, None, &rest[0])?,
+            ("AUTH", 2) => self.authenticate(door, Some(&rest[0]), &rest[1])?,
             ("CLIENT", 1..) => self.client(arguments)?,
             ("COMMAND", _) => command(arguments)?,
             ("ROLE", 0) => Value::Array(vec![
@@ -159,18 +180,24 @@ impl Connection {
             ("PUNSUBSCRIBE", _) => {
                 return Ok(Plan::Answer(self.subscriptions.unsubscribe_patterns(rest)));
             }
-            _ if COMMANDS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(&name)) =>
-            {
-                return Err(arity(&name));
-            }
+            _ if is_command(&name) => return Err(arity(&name)),
             _ => return Err(unknown(arguments)),
         };
         Ok(Plan::Answer(vec![answer]))
     }
 
-    fn hello(&mut self, arguments: &[Bytes]) -> Result<Value, String> {
+    fn authenticate(
+        &mut self,
+        door: Option<&Password>,
+        user: Option<&[u8]>,
+        given: &[u8],
+    ) -> Result<Value, String> {
+        Password::check(door, user, given).map_err(|error| error.to_string())?;
+        self.is_authenticated = true;
+        Ok(Value::OK)
+    }
+
+    fn hello(&mut self, door: Option<&Password>, arguments: &[Bytes]) -> Result<Value, String> {
         let protocol = match arguments.get(1).map(|number| integer(number)) {
             None => self.protocol,
             Some(Some(2)) => Protocol::Resp2,
@@ -183,7 +210,10 @@ impl Connection {
         let mut at = 2;
         while at < arguments.len() {
             at += match word(arguments, at).as_str() {
-                "AUTH" if arguments.len() > at + 2 && arguments[at + 1] == "default" => 3,
+                "AUTH" if arguments.len() > at + 2 => {
+                    self.authenticate(door, Some(&arguments[at + 1]), &arguments[at + 2])?;
+                    3
+                }
                 "SETNAME"
                     if arguments
                         .get(at + 1)
@@ -194,6 +224,9 @@ impl Connection {
                 }
                 option => return Err(format!("ERR Syntax error in HELLO option '{option}'")),
             };
+        }
+        if self.needs_password(door) {
+            return Err(AuthError::RequiredByHello.to_string());
         }
         self.protocol = protocol;
         let pairs = [
@@ -243,6 +276,13 @@ const COMMANDS: [&str; 13] = [
     "unsubscribe",
 ];
 
+/// Whether there is such a command, whatever its arguments.
+fn is_command(name: &str) -> bool {
+    COMMANDS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
 fn command(arguments: &[Bytes]) -> Result<Value, String> {
     match (word(arguments, 1).as_str(), arguments.len()) {
         ("COUNT", 2) => Ok(Value::count(COMMANDS.len() as u64)),
@@ -268,12 +308,51 @@ fn command(arguments: &[Bytes]) -> Result<Value, String> {
     }
 }
 
+/// What SENTINEL HELP tells: usages, and what they do.
+const HELP: [(&str, &str); 10] = [
+    (
+        "CKQUORUM <name>",
+        "Tells whether a failover could be decided.",
+    ),
+    ("FAILOVER <name>", "Hands the primary role over."),
+    (
+        "GET-MASTER-ADDR-BY-NAME <name>",
+        "Tells where the primary is.",
+    ),
+    (
+        "IS-MASTER-DOWN-BY-ADDR <ip> <port> <epoch> <runid>",
+        "Tells whether that primary is away.",
+    ),
+    ("MASTER <name>", "Describes the primary."),
+    ("MASTERS", "The same, in a list."),
+    ("MYID", "Tells the id of this Sentinel."),
+    ("REPLICAS <name>", "Describes the other nodes."),
+    (
+        "SENTINELS <name>",
+        "Lists the other addresses of this Sentinel.",
+    ),
+    ("HELP", "Prints this help."),
+];
+
+fn help() -> Value {
+    let first = "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
+    let lines = HELP.iter().flat_map(|(usage, text)| {
+        [
+            Value::Status((*usage).into()),
+            Value::Status(format!("    {text}").into()),
+        ]
+    });
+    let first = std::iter::once(Value::Status(first.into()));
+    Value::Array(first.chain(lines).collect())
+}
+
 fn sentinel(settings: &Settings, arguments: &[Bytes]) -> Result<Plan, String> {
     let names_ours = arguments
         .get(2)
         .is_some_and(|name| *name == settings.master_name.as_bytes());
     let question = match (word(arguments, 1).as_str(), arguments.len()) {
         ("MASTERS" | "PRIMARIES", 2) => Question::Masters,
+        ("HELP", 2) => return Ok(Plan::Answer(vec![help()])),
         ("MYID", 2) => return Ok(Plan::Answer(vec![Value::bulk(settings.id())])),
         ("GET-MASTER-ADDR-BY-NAME" | "GET-PRIMARY-ADDR-BY-NAME", 3) if names_ours => {
             Question::Address

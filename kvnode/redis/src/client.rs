@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use kv_resp::{Protocol, Value, integer};
+use kv_resp::{AuthError, Password, Protocol, Value, integer};
 
 use crate::action::{Action, Victims};
 use crate::call::Call;
@@ -50,25 +50,20 @@ pub(crate) fn select(call: &mut Call<'_>) -> Result<Plan, Fault> {
     }
 }
 
-/// There are no passwords, as at a Redis whose default user has none.
+/// `AUTH [user] password`.
 pub(crate) fn auth(call: &mut Call<'_>) -> Result<Plan, Fault> {
     match call.count() {
-        2 => Err(Fault::text(
-            "ERR AUTH <password> called without any password configured for the default user. Are \
-             you sure your configuration is correct?",
-        )),
-        3 => authenticate(&call.bytes(1)?).map(|()| Plan::Answer(Value::OK)),
-        _ => Err(Fault::SYNTAX),
+        2 => authenticate(call, None, &call.bytes(1)?)?,
+        3 => authenticate(call, Some(&call.bytes(1)?), &call.bytes(2)?)?,
+        _ => return Err(Fault::SYNTAX),
     }
+    call.state.is_authenticated = true;
+    Ok(Plan::Answer(Value::OK))
 }
 
-fn authenticate(user: &[u8]) -> Result<(), Fault> {
-    if user == b"default" {
-        return Ok(());
-    }
-    Err(Fault::text(
-        "WRONGPASS invalid username-password pair or user is disabled.",
-    ))
+fn authenticate(call: &Call<'_>, user: Option<&[u8]>, given: &[u8]) -> Result<(), Fault> {
+    let door = call.host.server().password.as_ref();
+    Ok(Password::check(door, user, given)?)
 }
 
 pub(crate) fn hello(call: &mut Call<'_>) -> Result<Plan, Fault> {
@@ -83,12 +78,13 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Result<Plan, Fault> {
             _ => return Err(Fault::text("NOPROTO unsupported protocol version")),
         };
     }
-    let (mut at, mut name) = (2, None);
+    let (mut at, mut name, mut is_authenticated) = (2, None, call.state.is_authenticated);
     while at < call.count() {
         let left = call.count() - at - 1;
         match call.word(at).as_str() {
             "AUTH" if left >= 2 => {
-                authenticate(&call.bytes(at + 1)?)?;
+                authenticate(call, Some(&call.bytes(at + 1)?), &call.bytes(at + 2)?)?;
+                is_authenticated = true;
                 at += 3;
             }
             "SETNAME" if left >= 1 => {
@@ -103,9 +99,13 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Result<Plan, Fault> {
             }
         }
     }
+    if !is_authenticated && call.host.server().password.is_some() {
+        return Err(AuthError::RequiredByHello.into());
+    }
     if let Some(name) = name {
         call.state.name = plain_name(name, "Client names")?;
     }
+    call.state.is_authenticated = is_authenticated;
     call.state.protocol = protocol;
     let facts = call.host.facts();
     let role = match facts.role {

@@ -5,12 +5,13 @@ use kv_common::command::{Command, Reply};
 use kv_common::edit::Guard;
 use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
-use kv_resp::{Protocol, Subscriptions, Value};
+use kv_resp::{AuthError, Protocol, Subscriptions, Value};
 
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::host::{ClientLine, Host};
 use crate::plan::Plan;
+use crate::server_state::ServerState;
 use crate::shape::{Piece, Shape, shaped};
 use crate::table::{Flags, Spec, find};
 
@@ -56,6 +57,8 @@ pub(crate) struct State {
     pub(crate) replies: Replies,
     /// Whether the client takes reads of a replica.
     pub(crate) reads_replica: bool,
+    /// Whether the client has said the password.
+    pub(crate) is_authenticated: bool,
     pub(crate) last_command: &'static str,
     pub(crate) queue: Option<Queue>,
     pub(crate) guards: Vec<Guard>,
@@ -146,6 +149,12 @@ impl Connection {
         self.state.protocol
     }
 
+    /// Whether the client has to say the password before anything else.
+    #[must_use]
+    pub fn needs_password(&self, server: &ServerState) -> bool {
+        self.state.needs_password(server)
+    }
+
     /// Looks at a request, which has at least one argument.
     pub fn request(&mut self, host: &dyn Host, arguments: &[Bytes]) -> Turn {
         let before = self.state.replies;
@@ -174,6 +183,9 @@ impl Connection {
                 return Err(self.unaccepted(arguments, fault));
             }
         };
+        if !spec.flags.has(Flags::NO_AUTH) && self.state.needs_password(host.server()) {
+            return Err(AuthError::Required.into());
+        }
         self.state.last_command = spec.name;
         if self.state.only_listens() && !spec.flags.has(Flags::LISTENING) {
             return Err(Fault::with(format!(
@@ -268,12 +280,17 @@ impl State {
             library_version: Bytes::new(),
             replies: Replies::On,
             reads_replica: false,
+            is_authenticated: false,
             last_command: "NULL",
             queue: None,
             guards: Vec::new(),
             guards_bytes: 0,
             subscriptions: Subscriptions::default(),
         }
+    }
+
+    pub(crate) fn needs_password(&self, server: &ServerState) -> bool {
+        !self.is_authenticated && server.password.is_some()
     }
 
     /// Watches nothing any more. What was watched comes back.

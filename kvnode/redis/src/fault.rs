@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use kv_common::refusal::Refusal;
-use kv_resp::{Value, unknown_command};
+use kv_resp::{AuthError, Value, unknown_command};
 
 /// How much of a request an error shows.
 const SHOWN_BYTES: usize = 128;
@@ -59,6 +59,12 @@ impl Fault {
 pub(crate) fn shown(word: &[u8]) -> String {
     let word = word.split(|byte| *byte == 0).next().unwrap_or(word);
     String::from_utf8_lossy(&word[..word.len().min(SHOWN_BYTES)]).into_owned()
+}
+
+impl From<AuthError> for Fault {
+    fn from(error: AuthError) -> Self {
+        Self::with(error.to_string())
+    }
 }
 
 impl From<Fault> for Value {

@@ -1,11 +1,15 @@
 //! What the commands on the node itself keep there.
 
+use kv_resp::Password;
+
 use crate::settings::{Setting, Settings};
 use crate::slow_log::SlowLog;
 
 /// What the commands on the node itself keep there.
 #[derive(Debug, Default)]
 pub struct ServerState {
+    /// What clients have to say before anything else, if there is such a thing.
+    pub password: Option<Password>,
     /// What CONFIG SET changes.
     pub settings: Settings,
     /// The newest requests that took long.

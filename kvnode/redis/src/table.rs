@@ -224,14 +224,14 @@ pub(crate) static TABLE: &[Spec] = table! {
     "publish" 3 QUICK.and(Flags::PUBSUB).and(Flags::NO_MULTI), NO_KEY, "pubsub" "2.0.0" publish::publish, "Tells something to the clients of this node that listen.";
     "pubsub" -2 ANYTIME.and(Flags::PUBSUB), NO_KEY, "pubsub" "2.8.0" publish::pubsub, "Tells who listens to what.";
     "punsubscribe" -1 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::unsubscribe_patterns, "Listens no more to channels that match patterns.";
-    "quit" -1 CONTROL.and(Flags::LISTENING), NO_KEY, "connection" "1.0.0" client::quit, "Closes the connection.";
+    "quit" -1 CONTROL.and(Flags::LISTENING).and(Flags::NO_AUTH), NO_KEY, "connection" "1.0.0" client::quit, "Closes the connection.";
     "randomkey" 1 R, NO_KEY, "generic" "1.0.0" keys::random, "Names any key.";
     "readonly" 1 QUICK, NO_KEY, "cluster" "3.0.0" client::read_replica, "Lets this connection read from a replica.";
     "readwrite" 1 QUICK, NO_KEY, "cluster" "3.0.0" client::read_primary, "Lets this connection read from the primary alone.";
     "rename" 3 W, TWO_KEYS, "generic" "1.0.0" keys::rename, "Gives a key another name.";
     "renamenx" 3 WF, TWO_KEYS, "generic" "1.0.0" keys::rename_if_absent, "Gives a key another name if that is free.";
     "replicaof" 3 ADMIN, NO_KEY, "server" "5.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
-    "reset" 1 CONTROL.and(Flags::LISTENING), NO_KEY, "connection" "6.2.0" client::reset, "Takes the connection back to its beginning.";
+    "reset" 1 CONTROL.and(Flags::LISTENING).and(Flags::NO_AUTH), NO_KEY, "connection" "6.2.0" client::reset, "Takes the connection back to its beginning.";
     "restore" -4 WO, ONE_KEY, "generic" "2.6.0" dump::restore, "Sets a value in the form in which Redis hands it on.";
     "role" 1 QUICK, NO_KEY, "server" "2.8.12" info::role, "Tells the role of the node.";
     "save" 1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "1.0.0" server::save, "Writes the key space as text.";

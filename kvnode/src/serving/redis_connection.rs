@@ -127,6 +127,8 @@ impl Exchange<'_> {
                 if !client.takes_requests() {
                     break;
                 }
+                let server = &shard.redis.server;
+                requests.restrict(client.connection.borrow().needs_password(server));
                 match requests.take(input) {
                     Ok(Some(Taken::Request(arguments))) => {
                         shard.redis_says(now, client, arguments);

@@ -9,7 +9,7 @@ use kv_common::message::control::HeldRole;
 use kv_common::refusal::Refusal;
 use kv_common::time::{Monotonic, Now, UnixMs};
 use kv_daemon::clock;
-use kv_resp::{Protocol, Value};
+use kv_resp::{Password, Protocol, Value};
 use kvnode_core::input::ClientToken;
 use kvnode_core::state::{Overlay, execute};
 use kvnode_redis::{
@@ -42,6 +42,13 @@ pub(super) struct RedisClients {
 }
 
 impl RedisClients {
+    /// No clients yet, and what they will have to say first.
+    pub(super) fn new(password: Option<Password>) -> Self {
+        let mut clients = Self::default();
+        clients.server.password = password;
+        clients
+    }
+
     pub(super) fn count(&self) -> usize {
         self.clients.len()
     }

@@ -12,6 +12,7 @@ use kv_common::message::control::{
 use kv_common::refusal::Refusal;
 use kv_common::time::{Monotonic, Now};
 use kv_common::view::ClusterMap;
+use kv_resp::Password;
 use kvnode_core::effect::Effect;
 use kvnode_core::input::{ClientToken, Identity, Input, LinkId};
 use kvnode_core::replica::Replica;
@@ -50,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) replica: Replica,
     /// The port of the Redis door; 0: there is none.
     pub(crate) redis_port: u16,
+    /// What Redis clients have to say before anything else.
+    pub(crate) redis_password: Option<Password>,
     pub(crate) identity: Identity,
     /// Whether the data must not be written out as `db.txt`: it is not what the node stands for.
     pub(crate) unfit: bool,
@@ -161,7 +164,7 @@ impl Shard {
             latencies: Latencies::new(Arc::clone(&setup.counters)),
             counters: setup.counters,
             touched_clients: Vec::new(),
-            redis: RedisClients::default(),
+            redis: RedisClients::new(setup.redis_password),
             redis_port: setup.redis_port,
             started_at: now.monotonic,
             role: setup.replica.role(),

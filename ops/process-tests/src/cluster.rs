@@ -380,6 +380,14 @@ impl Cluster {
         coordinator.expect("the coordinator runs").hang_up();
     }
 
+    /// Has a running node read its configuration again (SIGHUP).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn hang_up_node(&self, name: &str) {
+        self.node(name).hang_up();
+    }
+
     /// `kill -9` of everything.
     pub fn kill_all(&mut self) {
         self.kill_coordinator();

@@ -45,6 +45,35 @@ fn requests_of_both_forms_come_out_in_order() {
 }
 
 #[test]
+fn who_has_not_said_the_password_sends_little() {
+    let input = |words: usize| format!("*{words}\r\n{}", "$1\r\na\r\n".repeat(words));
+    let read = |input: &str, is_restricted| {
+        let mut reader = RequestReader::new(LIMITS);
+        reader.restrict(true);
+        reader.restrict(is_restricted);
+        reader.take(&mut BytesMut::from(input))
+    };
+    assert_eq!(read(&input(11), true), Err(ProtocolError::RestrictedCount));
+    assert!(matches!(
+        read(&input(10), true),
+        Ok(Some(Taken::Request(_)))
+    ));
+    assert!(matches!(
+        read(&input(11), false),
+        Ok(Some(Taken::Request(_)))
+    ));
+    let large = Limits {
+        argument_max_bytes: 1 << 20,
+        request_max_bytes: 1 << 20,
+        ..LIMITS
+    };
+    let mut reader = RequestReader::new(large);
+    reader.restrict(true);
+    let taken = reader.take(&mut BytesMut::from("*1\r\n$16385\r\n"));
+    assert_eq!(taken, Err(ProtocolError::RestrictedLength));
+}
+
+#[test]
 fn what_is_no_request_is_refused_in_the_words_of_redis() {
     for (input, text) in [
         ("*x\r\n", "Protocol error: invalid multibulk length"),

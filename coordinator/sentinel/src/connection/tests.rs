@@ -22,7 +22,7 @@ fn plan(connection: &mut Connection, line: &str) -> Plan {
         .split(' ')
         .map(|word| Bytes::copy_from_slice(word.as_bytes()))
         .collect();
-    connection.request(&settings(), &arguments).plan
+    connection.request(&settings(), None, &arguments).plan
 }
 
 fn answers(connection: &mut Connection, line: &str) -> Vec<Value> {

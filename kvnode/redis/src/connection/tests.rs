@@ -3,13 +3,14 @@ use kv_common::command::{Command, Reply};
 use kv_common::edit::Fingerprint;
 use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
-use kv_resp::{Protocol, Value};
+use kv_resp::{Password, Protocol, Value};
 
 use super::{Connection, ConnectionInfo, QUEUE_MAX_BYTES, Turn};
 use crate::host::{ClientLine, Heard, Host, NodeFacts, Role};
 use crate::plan::Plan;
 use crate::server_state::ServerState;
 use crate::shape::Shape;
+use crate::table::TABLE;
 
 /// A primary without clients.
 #[derive(Default)]
@@ -243,5 +244,41 @@ fn a_refused_hello_changes_nothing() {
     for line in ["HELLO 4", "HELLO x", "HELLO 3 SETNAME", "HELLO 3 AUTH a b"] {
         assert!(answer(&mut connection, line).is_error(), "{line}");
         assert_eq!(connection.protocol(), Protocol::Resp2, "{line}");
+    }
+}
+
+#[test]
+fn nothing_is_done_before_the_password_is_said() {
+    let mut node = Node::default();
+    node.server.password = Password::new(b"secret");
+    let mut connection = connection();
+    let mut told = |line: &str| {
+        let arguments: Vec<Bytes> = line.split(' ').map(|word| word.to_owned().into()).collect();
+        match connection.request(&node, &arguments).plan {
+            Plan::Answer(Value::Error(text)) => text[..text.find(' ').unwrap_or(0)].to_owned(),
+            _ => "taken".to_owned(),
+        }
+    };
+    for spec in TABLE {
+        let arguments = usize::try_from(spec.arity.abs()).expect("a count");
+        let line = [spec.name].into_iter().chain(["x"; 10]).take(arguments);
+        let line: Vec<&str> = line.collect();
+        let is_free = ["auth", "hello", "quit", "reset"].contains(&spec.name);
+        if !is_free {
+            assert_eq!(told(&line.join(" ")), "NOAUTH", "{}", spec.name);
+        }
+    }
+    for (line, expected) in [
+        ("HELLO 3", "NOAUTH"),
+        ("HELLO 3 AUTH default Secret", "WRONGPASS"),
+        ("GET k", "NOAUTH"),
+        ("HELLO 3 AUTH default secret", "taken"),
+        ("GET k", "taken"),
+        ("RESET", "taken"),
+        ("GET k", "NOAUTH"),
+        ("AUTH secret", "taken"),
+        ("GET k", "taken"),
+    ] {
+        assert_eq!(told(line), expected, "{line}");
     }
 }

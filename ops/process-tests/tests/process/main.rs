@@ -22,6 +22,7 @@ mod redis_clients;
 mod redis_commands;
 mod redis_difference;
 mod redis_import;
+mod redis_passwords;
 mod restarts;
 mod rounds;
 mod starting;
