@@ -11,7 +11,7 @@
 //! | `event_inputs` | what other threads tell, as inputs |
 //! | `listener` | takes connections, and finds who serves the caller |
 //! | `client_connection`, `client_output`, `client_requests` | clients |
-//! | `redis_connection`, `redis_client`, `redis_requests`, `redis_actions`, `redis_host` | Redis clients |
+//! | `redis_connection`, `redis_client`, `redis_requests`, `redis_actions`, `redis_failover`, `redis_host` | Redis clients |
 //! | `dumps`, `digests` | what clients ask for that takes its time |
 //! | `disk_watch` | a disk that failed, until it works again |
 //! | `follower_link`, `follower_output`, `follower_links` | connections that a primary opens |
@@ -43,6 +43,7 @@ mod primary_links;
 mod redis_actions;
 mod redis_client;
 mod redis_connection;
+mod redis_failover;
 mod redis_host;
 mod redis_requests;
 mod report;
@@ -70,7 +71,7 @@ use crate::service::Service;
 use kv_daemon::clock;
 
 use self::shard::Shard;
-pub(crate) use self::shard::{Remains, Setup};
+pub(crate) use self::shard::{RedisSetup, Remains, Setup};
 use self::turn::OpenTurn;
 
 /// Events that one turn takes.
@@ -168,6 +169,9 @@ impl Serving {
             if let Some(why) = self.shard.borrow_mut().take_hopeless() {
                 return Ended::Hopeless { why };
             }
+            if self.takes_stop_of_client() && self.is_over(Asked::Stop, service).await {
+                return Ended::Stopped;
+            }
             if self.disk_works_again.get() {
                 return Ended::DiskWorksAgain;
             }
@@ -180,6 +184,11 @@ impl Serving {
                 .manager
                 .turn(now.monotonic, || shard.status_line(now));
         }
+    }
+
+    /// Whether a Redis client asked for a stop since the last time.
+    fn takes_stop_of_client(&self) -> bool {
+        std::mem::take(&mut self.shard.borrow_mut().redis.wants_stop)
     }
 
     /// Carries out what was asked for; says whether nothing is left to be served.

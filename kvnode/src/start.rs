@@ -39,7 +39,7 @@ use crate::metrics::show;
 use crate::node_error::NodeError;
 use crate::pulse::Pulse;
 use crate::service::Service;
-use crate::serving::{Ended, Listeners, Remains, Serving, Setup};
+use crate::serving::{Ended, Listeners, RedisSetup, Remains, Serving, Setup};
 
 /// Messages to the coordinator that wait for its link. The core has a few under way.
 const OUTGOING_MESSAGES: usize = 64;
@@ -278,8 +278,7 @@ fn start_threads(
     })?;
     let serving = Serving::new(Setup {
         replica,
-        redis_port: bound.redis.map_or(0, |redis| redis.port()),
-        redis_password: opened.redis_password,
+        redis: redis_setup(arguments, opened.redis_password, bound),
         identity,
         unfit,
         dir,
@@ -303,6 +302,14 @@ fn start_threads(
         events,
         tail_certain,
     })
+}
+
+fn redis_setup(arguments: &Arguments, password: Option<Password>, bound: &Bound) -> RedisSetup {
+    RedisSetup {
+        port: bound.redis.map_or(0, |redis| redis.port()),
+        password,
+        coordinators: arguments.coordinator.clone(),
+    }
 }
 
 fn identity(record: &MetaRecord, fsync: FsyncMode) -> Identity {

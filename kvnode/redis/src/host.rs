@@ -72,6 +72,10 @@ pub struct NodeFacts {
     pub saved_at: UnixMs,
     /// Whether it is being written.
     pub saves: bool,
+    /// Whether another node is about to be made primary because a client asked for it.
+    pub fails_over: bool,
+    /// Whether it hands its role over and stops.
+    pub is_leaving: bool,
     /// Whether each write is on disk before it is answered.
     pub flushes_always: bool,
 }

@@ -188,7 +188,7 @@ pub(crate) fn role(call: &mut Call<'_>) -> Result<Plan, Fault> {
 }
 
 /// The two parts of an address, an IPv6 address without its brackets.
-fn host_and_port(address: &Address) -> (&str, u16) {
+pub(crate) fn host_and_port(address: &Address) -> (&str, u16) {
     let (host, port) = address.0.rsplit_once(':').unwrap_or((&address.0, "0"));
     let host = host.strip_prefix('[').unwrap_or(host);
     (

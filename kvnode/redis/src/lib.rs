@@ -11,6 +11,7 @@
 //! | `conditions` | conditions on the value that a key has |
 //! | `dump` | values in the form in which Redis hands them on |
 //! | `publish` | publish and subscribe |
+//! | `roles` | commands on the role of the node and on its end |
 //! | `client`, `server`, `info`, `configuration`, `commands` | commands on the connection and the node |
 //! | `action` | what commands do to the node, beside the key space |
 //! | `server_state`, `settings`, `slow_log` | what the node keeps for these: settings, slow requests |
@@ -36,6 +37,7 @@ mod info;
 mod keys;
 mod plan;
 mod publish;
+mod roles;
 mod server;
 mod server_state;
 mod settings;

@@ -1,6 +1,7 @@
 //! What a request comes to.
 
 use kv_common::command::Command;
+use kv_common::id::Address;
 use kv_resp::Value;
 
 use crate::action::Action;
@@ -27,8 +28,17 @@ pub enum Plan {
 }
 
 /// Something that takes its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Write `db.txt`, and answer when it is written.
     Save,
+    /// Have another node made primary, and answer when it is.
+    FailOver {
+        /// Where Redis clients reach it; none: any.
+        to: Option<Address>,
+        /// How long that may take.
+        timeout_ms: Option<u64>,
+    },
+    /// Stop the node. There is no answer: the connection ends with it.
+    Stop,
 }

@@ -66,15 +66,3 @@ pub(crate) fn save_in_background(call: &mut Call<'_>) -> Result<Plan, Fault> {
         _ => Err(Fault::SYNTAX),
     }
 }
-
-pub(crate) fn failover(_: &mut Call<'_>) -> Result<Plan, Fault> {
-    Err(Fault::text(
-        "ERR the coordinator decides which node is primary; send it SENTINEL FAILOVER instead",
-    ))
-}
-
-pub(crate) fn replica_of(_: &mut Call<'_>) -> Result<Plan, Fault> {
-    Err(Fault::text(
-        "ERR the coordinator decides which node is primary; ask it for a failover instead",
-    ))
-}

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::{
     absent, bits, client, commands, configuration, connection, dump, expiries, info, keys, publish,
-    server, slow_log, strings,
+    roles, server, slow_log, strings,
 };
 
 /// The longest name of a command.
@@ -188,7 +188,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "expire" -3 WF, ONE_KEY, "generic" "1.0.0" expiries::expire, "Lets a key go after some seconds.";
     "expireat" -3 WF, ONE_KEY, "generic" "1.2.0" expiries::expire_at, "Lets a key go at a time in seconds.";
     "expiretime" 2 RF, ONE_KEY, "generic" "7.0.0" expiries::expiry_time, "Tells when a key goes, in seconds.";
-    "failover" -1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "6.2.0" server::failover, "Refused: the coordinator decides about roles.";
+    "failover" -1 ADMIN, NO_KEY, "server" "6.2.0" roles::failover, "Hands the primary role to a replica.";
     "flushall" -1 W, NO_KEY, "server" "1.0.0" keys::flush, "Removes all keys.";
     "flushdb" -1 W, NO_KEY, "server" "1.0.0" keys::flush, "Removes all keys.";
     "function" -2 Flags::NO_SCRIPT, NO_KEY, "scripting" "7.0.0" absent::function, "Tells that there are no functions.";
@@ -230,7 +230,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "readwrite" 1 QUICK, NO_KEY, "cluster" "3.0.0" client::read_primary, "Lets this connection read from the primary alone.";
     "rename" 3 W, TWO_KEYS, "generic" "1.0.0" keys::rename, "Gives a key another name.";
     "renamenx" 3 WF, TWO_KEYS, "generic" "1.0.0" keys::rename_if_absent, "Gives a key another name if that is free.";
-    "replicaof" 3 ADMIN, NO_KEY, "server" "5.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
+    "replicaof" 3 ADMIN, NO_KEY, "server" "5.0.0" roles::replica_of, "Refused: the coordinator decides about roles.";
     "reset" 1 CONTROL.and(Flags::LISTENING).and(Flags::NO_AUTH), NO_KEY, "connection" "6.2.0" client::reset, "Takes the connection back to its beginning.";
     "restore" -4 WO, ONE_KEY, "generic" "2.6.0" dump::restore, "Sets a value in the form in which Redis hands it on.";
     "role" 1 QUICK, NO_KEY, "server" "2.8.12" info::role, "Tells the role of the node.";
@@ -242,7 +242,8 @@ pub(crate) static TABLE: &[Spec] = table! {
     "setex" 4 WO, ONE_KEY, "string" "2.0.0" strings::set_for_seconds, "Sets a value that goes after some seconds.";
     "setnx" 3 WOF, ONE_KEY, "string" "1.0.0" strings::set_if_absent, "Sets a value if the key is not there.";
     "setrange" 4 WO, ONE_KEY, "string" "2.2.0" strings::set_range, "Writes over a part of a value.";
-    "slaveof" 3 ADMIN, NO_KEY, "server" "1.0.0" server::replica_of, "Refused: the coordinator decides about roles.";
+    "shutdown" -1 ADMIN.and(Flags::NO_MULTI), NO_KEY, "server" "1.0.0" roles::shutdown, "Stops the node; a primary hands over first.";
+    "slaveof" 3 ADMIN, NO_KEY, "server" "1.0.0" roles::replica_of, "Refused: the coordinator decides about roles.";
     "slowlog" -2 ADMIN, NO_KEY, "server" "2.2.12" slow_log::slow_log, "Tells which requests were slow.";
     "strlen" 2 RF, ONE_KEY, "string" "2.2.0" strings::length, "Tells the length of a value.";
     "subscribe" -2 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::subscribe, "Listens to channels.";

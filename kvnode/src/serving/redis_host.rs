@@ -8,6 +8,7 @@ use kvnode_redis::{ClientLine, Heard, Host, NodeFacts, ReplicaFacts, Role, Serve
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use super::leaving::Leaving;
 use super::shard::Shard;
 
 /// The node in one turn.
@@ -89,6 +90,8 @@ impl Host for RedisHost<'_> {
             commands_total: shard.redis.requests,
             saved_at: shard.dumps.saved_at(),
             saves: shard.dumps.is_under_way(),
+            fails_over: shard.redis.fails_over,
+            is_leaving: shard.leaving != Leaving::No,
             flushes_always: shard.identity.fsync == FsyncMode::Always,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kv_common::command::{Command, Reply};
@@ -37,6 +38,10 @@ pub(super) struct RedisClients {
     last_id: u64,
     /// Requests since the start.
     pub(super) requests: u64,
+    /// The coordinator was asked to make another node primary.
+    pub(super) fails_over: bool,
+    /// A client wants the node to stop.
+    pub(super) wants_stop: bool,
     /// What the commands on the node itself keep.
     pub(super) server: ServerState,
 }
@@ -272,6 +277,14 @@ impl Shard {
 
     fn start_redis_task(&mut self, client: &Rc<RedisClient>, slot: u64, task: &Task) {
         match task {
+            Task::FailOver { to, timeout_ms } => {
+                let patience = timeout_ms.map(Duration::from_millis);
+                self.fail_over(client, slot, to.as_ref(), patience);
+            }
+            Task::Stop => {
+                client.hold_until(slot);
+                self.redis.wants_stop = true;
+            }
             Task::Save => {
                 client.hold_until(slot);
                 if let Err(refusal) = self.dump_for_redis(Some((Rc::clone(client), slot))) {

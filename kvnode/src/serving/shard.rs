@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use kv_common::command::Reply;
-use kv_common::id::{ClusterId, Seq};
+use kv_common::id::{Address, ClusterId, Seq};
 use kv_common::message::control::{
     DiskFailure, DiskTrouble, HeldRole, NodeReport, NodeToCoordinator,
 };
@@ -45,14 +45,22 @@ use super::report::Publisher;
 use super::slab::Slab;
 use super::status_line::status_line;
 
+/// What the Redis door starts from.
+#[derive(Debug)]
+pub(crate) struct RedisSetup {
+    /// Its port; 0: there is none.
+    pub(crate) port: u16,
+    /// What clients have to say before anything else.
+    pub(crate) password: Option<Password>,
+    /// Whom to ask for another primary.
+    pub(crate) coordinators: Vec<Address>,
+}
+
 /// What the serving thread starts from.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) replica: Replica,
-    /// The port of the Redis door; 0: there is none.
-    pub(crate) redis_port: u16,
-    /// What Redis clients have to say before anything else.
-    pub(crate) redis_password: Option<Password>,
+    pub(crate) redis: RedisSetup,
     pub(crate) identity: Identity,
     /// Whether the data must not be written out as `db.txt`: it is not what the node stands for.
     pub(crate) unfit: bool,
@@ -129,6 +137,7 @@ pub(super) struct Shard {
     pub(super) redis: RedisClients,
     /// The port of the Redis door; 0: there is none.
     pub(super) redis_port: u16,
+    pub(super) coordinators: Vec<Address>,
     pub(super) started_at: Monotonic,
     pub(super) followers: FollowerLinks,
     pub(super) primaries: PrimaryLinks,
@@ -164,8 +173,9 @@ impl Shard {
             latencies: Latencies::new(Arc::clone(&setup.counters)),
             counters: setup.counters,
             touched_clients: Vec::new(),
-            redis: RedisClients::new(setup.redis_password),
-            redis_port: setup.redis_port,
+            redis: RedisClients::new(setup.redis.password),
+            redis_port: setup.redis.port,
+            coordinators: setup.redis.coordinators,
             started_at: now.monotonic,
             role: setup.replica.role(),
             followers: FollowerLinks::default(),
@@ -239,7 +249,10 @@ impl Shard {
 
     /// Whether the main task is to look at this shard before the time until which it sleeps.
     pub(super) fn wants_main_task(&self, sleeps_until: Monotonic) -> bool {
-        self.next_wake() < sleeps_until || self.hopeless.is_some() || self.leaving != Leaving::No
+        self.next_wake() < sleeps_until
+            || self.hopeless.is_some()
+            || self.leaving != Leaving::No
+            || self.redis.wants_stop
     }
 
     /// When a turn is due even if nothing happens.

@@ -362,6 +362,17 @@ impl Cluster {
         node.unwrap_or_else(|| panic!("{name} does not run")).stop();
     }
 
+    /// Waits until a node has ended by itself, with exit code 0.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn wait_for_end_of(&mut self, name: &str) {
+        let node = self.nodes.remove(name);
+        let mut node = node.unwrap_or_else(|| panic!("{name} does not run"));
+        let status = node.wait_for_end(PATIENCE);
+        assert!(status.success(), "{name} ended with {status}");
+    }
+
     /// `kill -9` of the coordinator.
     ///
     /// # Panics

@@ -39,6 +39,8 @@ impl Host for Node {
             commands_total: 1,
             saved_at: UnixMs(0),
             saves: false,
+            fails_over: false,
+            is_leaving: false,
             flushes_always: true,
         }
     }

@@ -23,6 +23,7 @@ mod redis_commands;
 mod redis_difference;
 mod redis_import;
 mod redis_passwords;
+mod redis_roles;
 mod restarts;
 mod rounds;
 mod starting;
