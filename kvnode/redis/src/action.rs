@@ -18,7 +18,15 @@ pub enum Action {
     /// Close connections; answered with how many that are.
     Kill(Victims),
     /// Write `db.txt`; answered at once.
-    SaveInBackground,
+    SaveInBackground {
+        /// Whether a transaction asked for it, which Redis answers with another word.
+        in_transaction: bool,
+    },
+    /// Answered with how many copies hold all that is applied, as [`copies`](crate::copies) says.
+    CountCopies {
+        /// Whether the disks are asked about, this node's among them.
+        on_disk: bool,
+    },
     /// Change settings.
     Configure(Vec<Setting>),
     /// Forget the slow requests.

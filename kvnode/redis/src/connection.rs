@@ -7,6 +7,7 @@ use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
 use kv_resp::{AuthError, Protocol, Subscriptions, Value};
 
+use crate::action::Action;
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::host::{ClientLine, Host};
@@ -425,25 +426,35 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
             state: call.state,
             host: call.host,
         });
-        pieces.push(match plan {
-            Ok(Plan::Answer(value) | Plan::Close(value)) => Piece::Answered(value),
-            Ok(Plan::Ask(command, shape)) => {
-                let writes = command.is_write();
-                commands.push(command);
-                Piece::Asked { shape, writes }
-            }
-            Ok(Plan::Act(action)) => Piece::Act(action),
-            Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Transact(_)) => {
-                Piece::Answered(Value::error("ERR Command not allowed inside a transaction"))
-            }
-            Err(fault) => Piece::Answered(fault.into()),
-        });
+        pieces.push(piece(plan, &mut commands));
     }
     if commands.is_empty() && guards.is_empty() {
         return Ok(Plan::Transact(pieces));
     }
     let transaction = Command::Transaction { guards, commands };
     Ok(Plan::Ask(transaction, Shape::Transaction(pieces)))
+}
+
+/// What becomes of a queued command. What the core is asked goes to `commands`.
+fn piece(plan: Result<Plan, Fault>, commands: &mut Vec<Command>) -> Piece {
+    match plan {
+        Ok(Plan::Answer(value) | Plan::Close(value)) => Piece::Answered(value),
+        // When the transaction is done, nothing is left to be waited for.
+        Ok(Plan::Ask(_, Shape::Copies { on_disk })) => Piece::Act(Action::CountCopies { on_disk }),
+        Ok(Plan::Ask(command, shape)) => {
+            let writes = command.is_write();
+            commands.push(command);
+            Piece::Asked { shape, writes }
+        }
+        Ok(Plan::Act(Action::SaveInBackground { .. })) => Piece::Act(Action::SaveInBackground {
+            in_transaction: true,
+        }),
+        Ok(Plan::Act(action)) => Piece::Act(action),
+        Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Transact(_)) => {
+            Piece::Answered(Value::error("ERR Command not allowed inside a transaction"))
+        }
+        Err(fault) => Piece::Answered(fault.into()),
+    }
 }
 
 #[cfg(test)]

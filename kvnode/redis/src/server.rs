@@ -62,7 +62,9 @@ pub(crate) fn save(_: &mut Call<'_>) -> Result<Plan, Fault> {
 
 pub(crate) fn save_in_background(call: &mut Call<'_>) -> Result<Plan, Fault> {
     match (call.word(1).as_str(), call.count()) {
-        (_, 1) | ("SCHEDULE", 2) => Ok(Plan::Act(Action::SaveInBackground)),
+        (_, 1) | ("SCHEDULE", 2) => Ok(Plan::Act(Action::SaveInBackground {
+            in_transaction: false,
+        })),
         _ => Err(Fault::SYNTAX),
     }
 }

@@ -17,6 +17,7 @@ const NAME_MAX_BYTES: usize = 32;
 pub(crate) struct Flags(u16);
 
 impl Flags {
+    pub(crate) const NONE: Self = Self(0);
     pub(crate) const WRITE: Self = Self(1);
     pub(crate) const READONLY: Self = Self(1 << 1);
     pub(crate) const DENY_OOM: Self = Self(1 << 2);
@@ -221,7 +222,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "psetex" 4 WO, ONE_KEY, "string" "2.6.0" strings::set_for_milliseconds, "Sets a value that goes after some milliseconds.";
     "psubscribe" -2 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::subscribe_patterns, "Listens to channels that match patterns.";
     "pttl" 2 RF, ONE_KEY, "generic" "2.6.0" expiries::ttl_ms, "Tells after how many milliseconds a key goes.";
-    "publish" 3 QUICK.and(Flags::PUBSUB).and(Flags::NO_MULTI), NO_KEY, "pubsub" "2.0.0" publish::publish, "Tells something to the clients of this node that listen.";
+    "publish" 3 QUICK.and(Flags::PUBSUB), NO_KEY, "pubsub" "2.0.0" publish::publish, "Tells something to the clients of this node that listen.";
     "pubsub" -2 ANYTIME.and(Flags::PUBSUB), NO_KEY, "pubsub" "2.8.0" publish::pubsub, "Tells who listens to what.";
     "punsubscribe" -1 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::unsubscribe_patterns, "Listens no more to channels that match patterns.";
     "quit" -1 CONTROL.and(Flags::LISTENING).and(Flags::NO_AUTH), NO_KEY, "connection" "1.0.0" client::quit, "Closes the connection.";
@@ -255,8 +256,8 @@ pub(crate) static TABLE: &[Spec] = table! {
     "unlink" -2 WF, ALL_KEYS, "generic" "4.0.0" keys::delete, "Removes keys.";
     "unsubscribe" -1 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::unsubscribe, "Listens no more to channels.";
     "unwatch" 1 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "transactions" "2.2.0" connection::unwatch, "Forgets which keys are watched.";
-    "wait" 3 Flags::NO_MULTI, NO_KEY, "generic" "3.0.0" server::wait, "Counts the other copies that hold all that was written.";
-    "waitaof" 4 Flags::NO_MULTI, NO_KEY, "generic" "7.2.0" server::wait_for_disks, "Counts the disks that hold all that was written.";
+    "wait" 3 Flags::NONE, NO_KEY, "generic" "3.0.0" server::wait, "Counts the other copies that hold all that was written.";
+    "waitaof" 4 Flags::NONE, NO_KEY, "generic" "7.2.0" server::wait_for_disks, "Counts the disks that hold all that was written.";
     "watch" -2 CONTROL, ALL_KEYS, "transactions" "2.2.0" connection::watch, "Lets the next transaction fail if a key changes before it.";
 };
 

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use kv_common::time::Monotonic;
 use kv_daemon::clock;
 use kv_resp::Value;
-use kvnode_redis::{Action, Answered, Piece, Victims};
+use kvnode_redis::{Action, Answered, Host, Piece, Victims, copies};
 
 use super::redis_client::RedisClient;
+use super::redis_host::RedisHost;
 use super::shard::Shard;
 
 impl Shard {
@@ -19,10 +20,15 @@ impl Shard {
                 Value::count(self.redis.publish(channel, payload))
             }
             Action::Kill(victims) => killed(victims, self.redis.kill(client, victims)),
-            Action::SaveInBackground => match self.dump_for_redis(None) {
+            Action::SaveInBackground { in_transaction } => match self.dump_for_redis(None) {
+                Ok(()) if *in_transaction => Value::Status("Background saving scheduled".into()),
                 Ok(()) => Value::Status("Background saving started".into()),
                 Err(refusal) => Value::error(format!("ERR {refusal}")),
             },
+            Action::CountCopies { on_disk } => {
+                let facts = RedisHost::new(self, clock::now()).facts();
+                copies(&facts, *on_disk)
+            }
             Action::Configure(settings) => {
                 self.redis.server.configure(settings);
                 Value::OK

@@ -24,6 +24,7 @@ mod redis_difference;
 mod redis_import;
 mod redis_passwords;
 mod redis_roles;
+mod redis_transactions;
 mod restarts;
 mod rounds;
 mod starting;
