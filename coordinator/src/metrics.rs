@@ -227,11 +227,17 @@ fn node_families(families: &mut Families, status: &ClusterStatus) {
     families.gauges(
         "kv_coordinator_node_in_sync",
         Unit::None,
-        "1 for each registered node that is primary or backup in the view. A connected node that stays at 0 is a spare, or cannot catch up: see its log",
+        "1 for each registered node that is primary or backup in the view. A connected node that stays at 0 is a spare, is drained, or cannot catch up: see its log",
         nodes.iter().map(|node| {
             let is_member = view.is_some_and(|view| view.has_member(node.node));
             (name(node.node), f64::from(u8::from(is_member)))
         }),
+    );
+    families.gauges(
+        "kv_coordinator_node_drained",
+        Unit::None,
+        "1 for each registered node that an operator took out. It takes no part until kvclient admin undrain",
+        nodes.iter().map(|node| (name(node.node), f64::from(u8::from(node.drained)))),
     );
     families.gauges(
         "kv_coordinator_node_silence",

@@ -49,6 +49,16 @@ pub enum Order {
         /// The node, by id, name or address.
         node: String,
     },
+    /// Take a node out: it hands the primary role over, leaves the view, and is not chosen again.
+    Drain {
+        /// The node, by id, name or address.
+        node: String,
+    },
+    /// Let a node that was taken out take part again.
+    Undrain {
+        /// The node, by id, name or address.
+        node: String,
+    },
     /// Form the first view with the nodes that are here.
     Form {
         /// The node whose data counts, by id, name or address; needed when several bring data.
@@ -121,6 +131,9 @@ pub struct NodeStatus {
     pub silent_ms: Option<u64>,
     /// Its last report.
     pub report: Option<NodeReport>,
+    /// Whether an operator took it out.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 /// A decision of the coordinator.

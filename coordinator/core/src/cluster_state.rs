@@ -27,6 +27,9 @@ pub struct ClusterState {
     fsync: Option<FsyncMode>,
     nodes: BTreeMap<NodeId, RegisteredNode>,
     forgotten: BTreeSet<NodeId>,
+    /// Nodes that an operator took out for a while.
+    #[serde(default)]
+    drained: BTreeSet<NodeId>,
     view: Option<View>,
     highest_epoch: Epoch,
     highest_seal: Epoch,
@@ -45,6 +48,10 @@ pub enum Command {
     Register(Registration),
     /// An operator has a node forgotten.
     Forget(NodeId),
+    /// An operator takes a registered node out.
+    Drain(NodeId),
+    /// The node may take part again.
+    Undrain(NodeId),
     /// Members are to be sealed at this epoch.
     OrderSeal(Epoch),
     /// The view in force from now on.
@@ -74,6 +81,7 @@ impl ClusterState {
             fsync: None,
             nodes: BTreeMap::new(),
             forgotten: BTreeSet::new(),
+            drained: BTreeSet::new(),
             view: None,
             highest_epoch: Epoch::ZERO,
             highest_seal: Epoch::ZERO,
@@ -103,6 +111,13 @@ impl ClusterState {
             Command::Forget(node) => {
                 self.nodes.remove(&node);
                 self.forgotten.insert(node);
+                self.drained.remove(&node);
+            }
+            Command::Drain(node) => {
+                self.drained.insert(node);
+            }
+            Command::Undrain(node) => {
+                self.drained.remove(&node);
             }
             Command::OrderSeal(epoch) => {
                 assert!(epoch > self.highest_epoch, "a seal is above every view");
@@ -118,6 +133,8 @@ impl ClusterState {
                 self.install(view);
             }
             Command::ForceView(view) => {
+                // The newer word of an operator.
+                self.drained.remove(&view.primary.node);
                 self.install(view);
                 self.make_others_new();
             }
@@ -211,6 +228,18 @@ impl ClusterState {
     #[must_use]
     pub fn is_forgotten(&self, node: NodeId) -> bool {
         self.forgotten.contains(&node)
+    }
+
+    /// The nodes that an operator took out.
+    #[must_use]
+    pub fn drained(&self) -> &BTreeSet<NodeId> {
+        &self.drained
+    }
+
+    /// Whether an operator took the node out.
+    #[must_use]
+    pub fn is_drained(&self, node: NodeId) -> bool {
+        self.drained.contains(&node)
     }
 
     /// Whether the node was ever a member of a view.

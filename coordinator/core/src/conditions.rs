@@ -20,6 +20,7 @@ impl Coordinator {
                     u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)
                 }),
                 report: self.live.report_of(*node).cloned(),
+                drained: self.state.is_drained(*node),
             }
         });
         ClusterStatus {
@@ -36,7 +37,7 @@ impl Coordinator {
                 .state
                 .view()
                 .is_some_and(|view| view.has_member(**node));
-            heard.connection.is_some() && !member
+            heard.connection.is_some() && !member && !self.state.is_drained(**node)
         });
         let (spare, _) = spare?;
         let name = self.state.name_of(*spare);
@@ -75,6 +76,7 @@ impl Coordinator {
                 missing.join(", ")
             ));
         }
+        conditions.extend(self.drained_conditions());
         let have = view.member_count();
         let want = usize::from(view.settings.copies);
         if have < usize::from(view.settings.min_in_sync) {

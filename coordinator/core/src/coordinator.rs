@@ -14,6 +14,7 @@ use kv_common::timing::Timing;
 use kv_common::view::{ClusterMap, PrimarySeat, View, ViewSettings};
 
 use crate::cluster_state::{ClusterState, Command};
+use crate::drain::DrainOrder;
 use crate::effect::Effect;
 use crate::failover::Failover;
 use crate::input::{ConnectionId, Input, Ticket};
@@ -68,6 +69,8 @@ pub struct Coordinator {
     pub(crate) form_ordered: Option<Option<NodeId>>,
     /// The primary that was the last to be asked to hand over because it was about to stop, and how often.
     pub(crate) asked_to_hand_over: Option<(PrimarySeat, u8)>,
+    /// Orders to drain a node that wait until it has left the view; one a node.
+    pub(crate) drain_orders: Vec<DrainOrder>,
     /// When the view in force was installed, or this run began.
     pub(crate) installed_at: Monotonic,
     /// What this turn wants to be done, once it is durable.
@@ -100,6 +103,7 @@ impl Coordinator {
             formation_blocked: None,
             form_ordered: None,
             asked_to_hand_over: None,
+            drain_orders: Vec::new(),
             installed_at: now.monotonic,
             outbox: Vec::new(),
             events: Vec::new(),
@@ -123,16 +127,19 @@ impl Coordinator {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.live.turn(now.monotonic, self.settings.timing());
         self.dispatch(now, input);
-        self.decide(now);
-        self.ask_for_seals(now.monotonic);
-        self.end_turn();
+        self.conclude(now);
     }
 
     /// The time that [`Self::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Now) {
         self.live.turn(now.monotonic, self.settings.timing());
+        self.conclude(now);
+    }
+
+    fn conclude(&mut self, now: Now) {
         self.decide(now);
         self.ask_for_seals(now.monotonic);
+        self.answer_drain_orders(now.monotonic);
         self.end_turn();
     }
 

@@ -1,7 +1,7 @@
 //! A seal that was ordered and has no view yet: whom it was asked of, what they answered, and which
 //! view follows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kv_common::id::{Epoch, NodeId, Position};
 use kv_common::message::control::SealAnswer;
@@ -77,6 +77,7 @@ impl Failover {
 
     /// The view that follows from the answers, when it is time: every member answered; or all that
     /// are connected did, and they are enough for writes; or some did and the rest had `patience`.
+    /// Those that are `drained` give way.
     pub(crate) fn outcome(
         &self,
         now: Monotonic,
@@ -84,6 +85,7 @@ impl Failover {
         live: &Liveness,
         old: &View,
         settings: ViewSettings,
+        drained: &BTreeSet<NodeId>,
     ) -> Option<View> {
         let all_answered = old.members().all(|member| self.has_answer(member));
         let connected_answered = old
@@ -95,16 +97,32 @@ impl Failover {
         if !(all_answered || waited || connected_answered && enough) {
             return None;
         }
-        let chosen = self.best(old, all_answered)?;
+        let chosen = self.best(old, all_answered, drained)?;
         Some(self.view_with(chosen, old, settings))
     }
 
-    /// The highest position, then the lowest id, of those that may be chosen.
-    fn best(&self, old: &View, all_answered: bool) -> Option<NodeId> {
-        let position = |answer: &SealAnswer| answer.position.unwrap_or(Position::ZERO);
+    /// Those that may be chosen.
+    fn candidates(
+        &self,
+        old: &View,
+        all_answered: bool,
+    ) -> impl Iterator<Item = (NodeId, &SealAnswer)> {
         old.members()
             .filter_map(|member| Some((member, self.answers.get(&member)?)))
-            .filter(|(_, answer)| is_usable(answer) && (answer.tail_certain || all_answered))
+            .filter(move |(_, answer)| is_usable(answer) && (answer.tail_certain || all_answered))
+    }
+
+    /// The highest position, then the lowest id, of those that may be chosen. A drained member is chosen
+    /// when no other is there that certainly holds everything: to be served by it is better than not to
+    /// be served.
+    fn best(&self, old: &View, all_answered: bool, drained: &BTreeSet<NodeId>) -> Option<NodeId> {
+        let position = |answer: &SealAnswer| answer.position.unwrap_or(Position::ZERO);
+        let gives_way = |member: &NodeId| drained.contains(member);
+        let others_suffice = self
+            .candidates(old, all_answered)
+            .any(|(member, answer)| answer.tail_certain && !gives_way(&member));
+        self.candidates(old, all_answered)
+            .filter(|(member, _)| !(others_suffice && gives_way(member)))
             .max_by(|(one, first), (other, second)| {
                 position(first)
                     .cmp(&position(second))

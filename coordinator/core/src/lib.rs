@@ -9,13 +9,14 @@
 //! | `failure_detector` | when a primary is failed over |
 //! | `failover`, `sealing` | a seal, its answers, and the view that follows |
 //! | `proposals` | what a primary asks for, and whom it is to bring in |
-//! | `orders`, `forced_primary` | what operators order |
+//! | `orders`, `forced_primary`, `drain` | what operators order |
 //! | `lost_past` | that this coordinator has lost its state, and going on from what the nodes know |
 //! | `conditions` | the state in sentences |
 
 pub mod cluster_state;
 mod conditions;
 pub mod coordinator;
+mod drain;
 pub mod effect;
 mod failover;
 mod failure_detector;

@@ -28,6 +28,8 @@ impl Coordinator {
             } => self.adopt_views(now, nodes, accepts_loss).map(Some),
             _ if self.halted.is_some() => Err(self.halted.clone().unwrap_or_default()),
             Order::Switchover { to } => self.switch_over(now, token, to.as_deref()).map(|()| None),
+            Order::Drain { node } => self.drain(now, token, &node),
+            Order::Undrain { node } => self.undrain(now, &node).map(Some),
             Order::Forget { node } => self.forget(now, &node).map(Some),
             Order::Form { from } => self.form(from.as_deref()).map(Some),
             Order::ForcePrimary {
@@ -52,11 +54,17 @@ impl Coordinator {
             Some(named) => self.find(named)?,
             None => self
                 .furthest_backup(&view)
+                .filter(|node| !self.state.is_drained(*node))
                 .ok_or("no backup is connected that could take over")?,
         };
         let name = self.state.name_of(to);
         if to == view.primary.node {
             return Err(format!("{name} is the primary already"));
+        }
+        if self.state.is_drained(to) {
+            return Err(format!(
+                "{name} is drained; kvclient admin undrain lets it take part again"
+            ));
         }
         if !view.backups.contains(&to) {
             return Err(format!(
@@ -70,7 +78,8 @@ impl Coordinator {
         self.begin_handover(now, &view, to, Some(token), why)
     }
 
-    /// A primary that is about to stop hands over first.
+    /// A primary that is about to stop hands over first, and one that is drained hands over to one that is
+    /// not.
     pub(crate) fn hand_over_of_leaving(&mut self, now: Now) -> bool {
         let Some(view) = self.state.view().cloned() else {
             return false;
@@ -79,10 +88,13 @@ impl Coordinator {
             .asked_to_hand_over
             .filter(|(seat, _)| *seat == view.primary);
         let times = asked.map_or(0, |(_, times)| times);
-        if !self.live.is_leaving(view.primary) || times >= HANDOVERS_MAX {
+        let leaves = self.live.is_leaving(view.primary);
+        let drained = self.state.is_drained(view.primary.node) && self.primary_serves(&view);
+        if !(leaves || drained) || times >= HANDOVERS_MAX {
             return false;
         }
-        let Some(to) = self.furthest_backup(&view) else {
+        let backup = self.furthest_backup(&view);
+        let Some(to) = backup.filter(|to| leaves || !self.state.is_drained(*to)) else {
             return false;
         };
         self.asked_to_hand_over = Some((view.primary, times + 1));
@@ -90,7 +102,8 @@ impl Coordinator {
             self.state.name_of(view.primary.node),
             self.state.name_of(to),
         );
-        let why = format!("{from} is about to stop: {name} is to be primary");
+        let cause = if leaves { "about to stop" } else { "drained" };
+        let why = format!("{from} is {cause}: {name} is to be primary");
         self.begin_handover(now, &view, to, None, why).is_ok()
     }
 
@@ -130,6 +143,7 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Of the backups that stay, the one that is furthest ahead; a drained one only when there is no other.
     fn furthest_backup(&self, view: &View) -> Option<NodeId> {
         view.backups
             .iter()
@@ -140,7 +154,8 @@ impl Coordinator {
                     .live
                     .report_of(*node)
                     .map(|report| report.positions.held);
-                (held, std::cmp::Reverse(*node))
+                let drained = self.state.is_drained(*node);
+                (!drained, held, std::cmp::Reverse(*node))
             })
     }
 

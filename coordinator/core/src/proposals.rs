@@ -79,7 +79,7 @@ impl Coordinator {
     }
 
     /// The nodes that the primary is to bring in: connected, not members, as many as copies are
-    /// missing. Who was a member comes first. A node that never was one takes the place of a member
+    /// missing, none of them drained. Who was a member comes first. A node that never was one takes the place of a member
     /// that is away only when no former member could come back for it soon.
     pub(crate) fn joiners(&self) -> Vec<NodeId> {
         let Some(view) = self.state.view() else {
@@ -94,6 +94,7 @@ impl Coordinator {
             .filter(|(_, heard)| heard.connection.is_some())
             .map(|(node, _)| *node)
             .filter(outside)
+            .filter(|node| !self.state.is_drained(*node))
             .partition(|node| self.state.was_member(*node));
         let away = self.former_members_expected_back();
         let places_for_fresh = missing.saturating_sub(former.len()).saturating_sub(away);
@@ -114,7 +115,7 @@ impl Coordinator {
             .nodes()
             .iter()
             .filter(|(node, known)| known.was_member && !view.has_member(**node))
-            .filter(|(node, _)| !self.live.is_connected(**node))
+            .filter(|(node, _)| !self.live.is_connected(**node) && !self.state.is_drained(**node))
             .filter(|(node, _)| self.live.silent_for(now, **node) < PATIENCE_WITH_FORMER_MEMBERS)
             .filter(|(node, known)| !self.has_successor(**node, &known.info.address))
             .count()

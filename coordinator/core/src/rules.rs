@@ -63,8 +63,14 @@ pub const RULES: &[Rule] = &[
     Rule {
         number: 450,
         name: "switchover",
-        text: "the primary says that it is about to stop, and a backup is connected → a handover",
+        text: "the primary says that it is about to stop, or is drained, and a backup is connected → a handover",
         act: Coordinator::hand_over_of_leaving,
+    },
+    Rule {
+        number: 460,
+        name: "drain",
+        text: "a backup is drained, the primary serves, and enough others stay → a view without it",
+        act: Coordinator::let_drained_go,
     },
     Rule {
         number: 500,
@@ -254,8 +260,9 @@ impl Coordinator {
             // A handover ends by the primary's answer, in `sealed`.
             return false;
         }
-        let Some(view) = failover.outcome(now.monotonic, patience, &self.live, old, settings)
-        else {
+        let drained = self.state.drained();
+        let outcome = failover.outcome(now.monotonic, patience, &self.live, old, settings, drained);
+        let Some(view) = outcome else {
             return false;
         };
         let took_ms = now.monotonic.since(failover.began_at).as_millis();

@@ -18,7 +18,7 @@
 //! | `reports-as N M`, `stray heartbeat` | a report under another's name, or of a connection that nobody registered on |
 //! | `sealed N EPOCH SEQ [of=EPOCH] [no-data] [sick] [tail-uncertain] [releases]` | it answers a seal; its log ends at SEQ of that epoch |
 //! | `propose N replaces=EPOCH backups=A,B [run=R]` | it proposes a view |
-//! | `order switchover\|forget\|form [NAME]` | an operator orders something |
+//! | `order switchover\|forget\|form\|drain\|undrain [NAME]` | an operator orders something |
 //! | `order force-primary NAME [epoch=EPOCH]`, `order adopt-views [nodes=3] [accept-loss]` | the ways out |
 //! | `holds N EPOCH SEQ` | its reports say that its log ends there |
 //! | `lose-state` | what was stored is gone; the next start knows only the cluster's id |

@@ -101,6 +101,7 @@ impl Node {
         let role = match view {
             Some(view) if view.primary.node == node.node => "primary",
             Some(_) if in_sync => "backup",
+            _ if node.drained => "drained",
             _ if !node.connected => "away",
             _ if map.joiners.contains(&node.node) => "joiner",
             _ => "spare",
@@ -177,8 +178,41 @@ impl<'a> Decision<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Copy;
+    use super::{Copy, Node};
+    use kv_common::id::{ClusterId, NodeId};
     use kv_common::message::control::CopyProgress;
+    use kv_common::message::registry::{ClusterStatus, NodeStatus};
+    use kv_common::view::ClusterMap;
+
+    #[test]
+    fn a_drained_node_is_neither_a_spare_nor_away() {
+        let status = ClusterStatus {
+            map: ClusterMap {
+                cluster: ClusterId(1),
+                version: 1,
+                view: None,
+                joiners: Vec::new(),
+                nodes: std::collections::BTreeMap::new(),
+            },
+            conditions: Vec::new(),
+            nodes: Vec::new(),
+        };
+        for (connected, drained, role) in [
+            (true, true, "drained"),
+            (false, true, "drained"),
+            (true, false, "spare"),
+            (false, false, "away"),
+        ] {
+            let node = NodeStatus {
+                node: NodeId(1),
+                connected,
+                silent_ms: None,
+                report: None,
+                drained,
+            };
+            assert_eq!(Node::of(&status, &node, None).role, role);
+        }
+    }
 
     #[test]
     fn a_copy_says_how_far_it_is_and_how_long_it_takes() {

@@ -11,6 +11,8 @@ use super::output::Object;
 pub(crate) async fn run(context: &mut Context, order: AdminOrder) -> Result<Verdict, Failure> {
     let order = match order {
         AdminOrder::Switchover { node } => Order::Switchover { to: node },
+        AdminOrder::Drain { node } => Order::Drain { node },
+        AdminOrder::Undrain { node } => Order::Undrain { node },
         AdminOrder::Forget { node } => Order::Forget { node },
         AdminOrder::Form { from } => Order::Form { from },
         AdminOrder::ForcePrimary {

@@ -281,6 +281,16 @@ pub(crate) enum AdminOrder {
         /// Its id, name or address
         node: Option<String>,
     },
+    /// Take a node out for maintenance: it hands over, leaves, and is not chosen again until undrained
+    Drain {
+        /// Its id, name or address
+        node: String,
+    },
+    /// Let a node that was drained take part again
+    Undrain {
+        /// Its id, name or address
+        node: String,
+    },
     /// Have a node write its db.txt now: the one named, or the primary
     Dump {
         /// Its id, name or address

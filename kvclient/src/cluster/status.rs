@@ -134,6 +134,8 @@ fn put_together(
                 connected: report.is_some(),
                 silent_ms: report.map(|_| 0),
                 report: report.map(|(_, report)| report.clone()),
+                // Only the coordinator knows.
+                drained: false,
             }
         })
         .collect();

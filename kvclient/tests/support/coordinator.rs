@@ -77,6 +77,8 @@ impl World {
                         Err(Refusal::NotFound { what })
                     }
                     Order::Switchover { .. } => Ok("node-2 is primary".to_owned()),
+                    Order::Drain { node } => Ok(format!("{node} is drained")),
+                    Order::Undrain { node } => Ok(format!("{node} is not drained any more")),
                     Order::Forget { node } => Ok(format!("{node} is forgotten")),
                     Order::Form { .. } => Ok("a view is formed".to_owned()),
                     Order::ForcePrimary { node, .. } => Ok(format!("{node} is primary")),
@@ -93,6 +95,7 @@ impl World {
             connected: true,
             silent_ms: Some(3),
             report: Some(self.report(index)),
+            drained: false,
         });
         ClusterStatus {
             map: self.map(),

@@ -34,7 +34,14 @@ pub(crate) enum Fault {
     /// Its wall clock is set, forward or back.
     WallClockSet(NodeId),
     Switchover,
+    /// An operator takes a node out, and lets it in again later.
+    Drain(NodeId),
 }
+
+/// So many draws, of which each fault has its share.
+const DRAWS: u32 = 31;
+/// More of them where nodes are drained; other runs take the same way with and without this fault.
+const DRAIN_DRAWS: u32 = 8;
 
 impl Fault {
     /// Lets one fault happen and plans the next.
@@ -60,7 +67,9 @@ impl Fault {
         } else {
             Party::Node(other)
         };
-        match world.random.random_range(0..31) {
+        let drains = world.options.faults.contains(FaultKind::Drains);
+        let draws = if drains { DRAWS + DRAIN_DRAWS } else { DRAWS };
+        match world.random.random_range(0..draws) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
             5 => Self::CrashCoordinator,
@@ -79,7 +88,8 @@ impl Fault {
             25..=26 => Self::PowerCut(node),
             27 => Self::WallClockSet(node),
             28 => Self::LoseCoordinator,
-            _ => Self::Switchover,
+            29..DRAWS => Self::Switchover,
+            _ => Self::Drain(node),
         }
     }
 
@@ -99,6 +109,7 @@ impl Fault {
             Self::PowerCut(_) => FaultKind::Power,
             Self::WallClockSet(_) => FaultKind::Clocks,
             Self::Switchover => FaultKind::Switchovers,
+            Self::Drain(_) => FaultKind::Drains,
         }
     }
 
@@ -168,12 +179,15 @@ impl Fault {
                     world.lose_last_second(node);
                 }
             }
-            Self::WallClockSet(node) => {
-                if let Some(node) = world.nodes.get_mut(&node) {
-                    node.clock.set_wall(&mut world.random);
-                }
-            }
+            Self::WallClockSet(node) => Self::set_wall_clock(world, node),
             Self::Switchover => world.order_switchover(),
+            Self::Drain(node) => world.order_drain(node, later),
+        }
+    }
+
+    fn set_wall_clock(world: &mut World, node: NodeId) {
+        if let Some(node) = world.nodes.get_mut(&node) {
+            node.clock.set_wall(&mut world.random);
         }
     }
 

@@ -11,6 +11,8 @@ mod positions;
 mod requests_apply_once;
 mod view_succession;
 
+use std::collections::BTreeSet;
+
 use kv_common::id::{Epoch, NodeId};
 use kv_common::message::control::{FsyncMode, HeldRole};
 use kv_common::view::View;
@@ -98,10 +100,10 @@ impl World {
     }
 
     /// The coordinator's view is durable.
-    pub(crate) fn check_view(&mut self, view: &View) {
+    pub(crate) fn check_view(&mut self, view: &View, drained: &BTreeSet<NodeId>) {
         let committed = self.invariants.commits_are_held.newest();
         let views = &mut self.invariants.view_succession;
-        let checked = views.check(view, committed, &self.nodes);
+        let checked = views.check(view, committed, &self.nodes, drained);
         self.note(checked);
     }
 

@@ -18,8 +18,8 @@ use crate::trace::Event;
 use crate::world::{Clock, MS, Options, Party, TrueNs, World};
 
 const CLUSTER: ClusterId = ClusterId(1);
-/// How often an operator looks whether the nodes that are needed are there.
-const ADOPTION_PAUSE: TrueNs = 100 * MS;
+/// How often an operator looks whether what was ordered is done, or can be.
+const OPERATOR_PAUSE: TrueNs = 100 * MS;
 
 /// The coordinator dies while it pushes one of so many views.
 const DEATHS_WHILE_PUSHING: u32 = 50;
@@ -88,7 +88,7 @@ impl World {
         self.carry_out_coordinator();
         if self.coordinator.stored.past_is_missing() {
             let run = self.coordinator.run;
-            self.after(ADOPTION_PAUSE, move |world| world.order_adoption(run));
+            self.after(OPERATOR_PAUSE, move |world| world.order_adoption(run));
         }
     }
 
@@ -116,7 +116,7 @@ impl World {
         };
         let token = OrderToken(self.now);
         self.coordinator_input(Input::Order { token, order });
-        self.after(ADOPTION_PAUSE, move |world| world.order_adoption(run));
+        self.after(OPERATOR_PAUSE, move |world| world.order_adoption(run));
     }
 
     pub(crate) fn crash_coordinator(&mut self) {
@@ -176,6 +176,28 @@ impl World {
         let order = Order::Switchover { to: None };
         let token = OrderToken(self.now);
         self.coordinator_input(Input::Order { token, order });
+    }
+
+    /// Has a node drained, and undrained some time after.
+    pub(crate) fn order_drain(&mut self, node: NodeId, for_ns: TrueNs) {
+        let order = Order::Drain {
+            node: node.to_string(),
+        };
+        let token = OrderToken(self.now);
+        self.coordinator_input(Input::Order { token, order });
+        self.after(for_ns, move |world| world.order_undrain(node));
+    }
+
+    /// Orders it again until the coordinator has stored it.
+    fn order_undrain(&mut self, node: NodeId) {
+        let order = Order::Undrain {
+            node: node.to_string(),
+        };
+        let token = OrderToken(self.now);
+        self.coordinator_input(Input::Order { token, order });
+        if !self.coordinator.is_up() || self.coordinator.stored.is_drained(node) {
+            self.after(OPERATOR_PAUSE, move |world| world.order_undrain(node));
+        }
     }
 
     fn coordinator_input(&mut self, input: Input) {
@@ -306,7 +328,7 @@ impl World {
             .and_then(|process| process.storing.pop_front());
         if let Some((state, ticket)) = next {
             if let Some(view) = state.view() {
-                self.check_view(view);
+                self.check_view(view, state.drained());
             }
             self.coordinator.stored = state;
             self.coordinator_input(Input::Stored { ticket });

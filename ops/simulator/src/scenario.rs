@@ -26,6 +26,8 @@ pub enum Scenario {
     LostCoordinator,
     /// Three nodes whose role is handed over while they crash
     Handovers,
+    /// Five nodes that are taken out and let in again while they crash
+    Maintenance,
 }
 
 impl Scenario {
@@ -41,7 +43,7 @@ impl Scenario {
             | Self::Partitions
             | Self::LostCoordinator
             | Self::Handovers => 3,
-            Self::Spares => 5,
+            Self::Spares | Self::Maintenance => 5,
         }
     }
 
@@ -74,6 +76,15 @@ impl Scenario {
                 FaultKind::Crashes,
                 FaultKind::Pauses,
                 FaultKind::Delays,
+            ],
+            Self::Maintenance => &[
+                FaultKind::Drains,
+                FaultKind::Switchovers,
+                FaultKind::Crashes,
+                FaultKind::Cuts,
+                FaultKind::Delays,
+                FaultKind::Coordinator,
+                FaultKind::LogHeads,
             ],
         };
         kinds.iter().copied().collect()

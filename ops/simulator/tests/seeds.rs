@@ -70,6 +70,11 @@ fn three_nodes_that_hand_over() {
 }
 
 #[test]
+fn five_nodes_that_are_drained_in_turn() {
+    run_seeds(Scenario::Maintenance, 0..30);
+}
+
+#[test]
 fn when_nothing_goes_wrong_nobody_takes_over() {
     for seed in 0..10 {
         let summary = run(options(Scenario::Calm, seed)).expect("it is calm");

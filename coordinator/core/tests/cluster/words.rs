@@ -47,6 +47,12 @@ pub(crate) fn order_of(kind: &str, words: &[&str]) -> Order {
         "forget" => Order::Forget {
             node: name.expect("a node"),
         },
+        "drain" => Order::Drain {
+            node: name.expect("a node"),
+        },
+        "undrain" => Order::Undrain {
+            node: name.expect("a node"),
+        },
         "form" => Order::Form { from: name },
         "force-primary" => Order::ForcePrimary {
             node: name.expect("a node"),

@@ -20,6 +20,7 @@ pub(super) struct NodeLine {
     address: String,
     in_sync: bool,
     assigned: &'static str,
+    drained: bool,
     /// What it holds, when that is not what the view says.
     differs: Option<String>,
     held_role: Option<&'static str>,
@@ -67,6 +68,7 @@ impl NodeLine {
                 .as_ref()
                 .is_some_and(|view| view.has_member(node.node)),
             assigned,
+            drained: node.drained,
             // What a node held when it was last heard says nothing about now.
             differs: held
                 .filter(|_| node.connected)
@@ -87,10 +89,13 @@ impl NodeLine {
             let report = self.report.as_ref();
             report.map_or_else(|| "-".to_owned(), |report| number(report).to_string())
         };
-        let role = match &self.differs {
+        let mut role = match &self.differs {
             Some(held) => format!("{} ({held})", self.assigned),
             None => self.assigned.to_owned(),
         };
+        if self.drained && self.in_sync {
+            role.push_str(", to leave");
+        }
         [
             self.name.clone(),
             self.address.clone(),
@@ -129,6 +134,7 @@ impl NodeLine {
             .with("address", self.address.clone())
             .with("in_sync", self.in_sync)
             .with("assigned", self.assigned)
+            .with("drained", self.drained)
             .with("held_role", self.held_role)
             .with("connected", self.connected)
             .with("silent_ms", self.silent_ms)
@@ -167,6 +173,8 @@ fn assigned_role(map: &ClusterMap, node: &NodeStatus) -> &'static str {
         "primary"
     } else if view.has_member(node.node) {
         "backup"
+    } else if node.drained {
+        "drained"
     } else if map.joiners.contains(&node.node) {
         "joiner"
     } else if node.connected {
@@ -189,7 +197,7 @@ fn role_name(role: HeldRole) -> &'static str {
 /// What a node holds, if that is not what it was assigned.
 fn difference(assigned: &str, held: HeldRole, epoch: Option<Epoch>) -> Option<String> {
     let (held_epoch, fits) = match held {
-        HeldRole::None => (None, matches!(assigned, "none" | "spare")),
+        HeldRole::None => (None, matches!(assigned, "none" | "spare" | "drained")),
         HeldRole::Follower { epoch } => (Some(epoch), assigned == "backup"),
         HeldRole::Copying { epoch } => (Some(epoch), false),
         HeldRole::TakingOver { epoch } => (Some(epoch), false),

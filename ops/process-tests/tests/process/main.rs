@@ -14,6 +14,7 @@ mod configuration;
 mod crashes;
 mod data;
 mod disk_trouble;
+mod drain;
 mod kill_rounds;
 mod menu;
 mod metrics;

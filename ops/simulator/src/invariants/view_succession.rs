@@ -1,7 +1,7 @@
-//! Epochs rise, a new primary was a member of the view before, and every member of a view holds
-//! everything that was committed before it.
+//! Epochs rise, a new primary was a member of the view before, nobody is let in who is drained, and every
+//! member of a view holds everything that was committed before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kv_common::id::{NodeId, Position};
 use kv_common::view::View;
@@ -22,6 +22,7 @@ impl Views {
         view: &View,
         committed: Option<Position>,
         nodes: &BTreeMap<NodeId, SimulatedNode>,
+        drained: &BTreeSet<NodeId>,
     ) -> Result<(), Violation> {
         let before = self.newest.replace(view.clone());
         let Some(before) = before.filter(|before| before != view) else {
@@ -34,6 +35,11 @@ impl Views {
         if !before.has_member(view.primary.node) {
             let what = format!("{view} follows {before}");
             return violation("a primary was a member before", what);
+        }
+        let let_in = |node: &NodeId| !before.has_member(*node) && drained.contains(node);
+        if let Some(node) = view.members().find(let_in) {
+            let what = format!("{view}: node {} is drained", node.0);
+            return violation("nobody is let in who is drained", what);
         }
         let Some(committed) = committed else {
             return Ok(());
