@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::copies::digests_at_one_position;
-use crate::daemon::{Daemon, redis_address_in};
+use crate::daemon::{Daemon, keep_redis_address};
 use crate::load::Load;
 use crate::one_at_a_time::take_turn;
 use crate::programs::Program;
@@ -301,9 +301,7 @@ impl Cluster {
         arguments.extend(more);
         let log_file = self.log_file(name);
         let former_log = fs::read_to_string(&log_file).unwrap_or_default();
-        if let Some(former) = redis_address_in(&former_log) {
-            keep_redis_address(&mut arguments, &former);
-        }
+        keep_redis_address(&mut arguments, &former_log);
         Daemon::spawn(name, program, &arguments, &log_file)
     }
 
@@ -498,16 +496,5 @@ impl Drop for Cluster {
         if thread::panicking() {
             self.print_logs();
         }
-    }
-}
-
-/// A daemon that is started again listens for Redis clients where it did.
-fn keep_redis_address(arguments: &mut [String], former: &str) {
-    let flags = ["--redis-listen", "--sentinel-listen"];
-    let flag = arguments
-        .iter()
-        .position(|argument| flags.contains(&argument.as_str()));
-    if let Some(address) = flag.and_then(|flag| arguments.get_mut(flag + 1)) {
-        former.clone_into(address);
     }
 }

@@ -214,9 +214,16 @@ impl Daemon {
     }
 }
 
-/// Where a daemon that wrote `log` listened for Redis clients, if it did.
-pub(crate) fn redis_address_in(log: &str) -> Option<String> {
-    address_in(log, SERVING_REDIS)
+/// Has a daemon that is started again, and wrote `former_log`, listen for Redis clients where it did.
+pub(crate) fn keep_redis_address(arguments: &mut [String], former_log: &str) {
+    let flags = ["--redis-listen", "--sentinel-listen"];
+    let flag = arguments
+        .iter()
+        .position(|argument| flags.contains(&argument.as_str()));
+    let address = flag.and_then(|flag| arguments.get_mut(flag + 1));
+    if let (Some(address), Some(former)) = (address, address_in(former_log, SERVING_REDIS)) {
+        *address = former;
+    }
 }
 
 fn address_in(log: &str, what: &str) -> Option<String> {

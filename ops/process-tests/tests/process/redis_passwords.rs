@@ -106,7 +106,7 @@ fn who_does_not_say_the_password_is_told_what_redis_tells() {
     for large in ["*11\r\n", "*1\r\n$16385\r\n"] {
         let (mut ours, mut theirs) = (
             RespConnection::connect(&door),
-            RespConnection::connect(&address),
+            RespConnection::connect(redis.address()),
         );
         assert!(ours.send_bytes(large.as_bytes()) && theirs.send_bytes(large.as_bytes()));
         assert_eq!(ours.receive(), theirs.receive(), "{large}");

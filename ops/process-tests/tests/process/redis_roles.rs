@@ -1,8 +1,6 @@
 //! Redis clients that change who is primary, or end a node.
 
-use process_tests::{Cluster, ClusterOptions, PATIENCE, RespConnection, wait_until};
-
-use crate::redis_difference::start_redis;
+use process_tests::{Cluster, ClusterOptions, PATIENCE, RedisServer, RespConnection, wait_until};
 
 fn with_redis_doors(nodes: usize) -> Cluster {
     Cluster::start(ClusterOptions {
@@ -40,11 +38,11 @@ const MISTAKES: &[&str] = &[
 #[test]
 fn mistakes_are_told_as_redis_tells_them() {
     let cluster = with_redis_doors(1);
-    let Some((_redis, address)) = start_redis(cluster.folder(), &[]) else {
+    let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
         eprintln!("left out: redis-server is not installed");
         return;
     };
-    let mut theirs = RespConnection::connect(&address);
+    let mut theirs = RespConnection::connect(redis.address());
     let mut ours = RespConnection::connect(&cluster.redis_address("node-1"));
     for request in MISTAKES {
         let words: Vec<&str> = request.split(' ').collect();
