@@ -1,0 +1,62 @@
+//! The applied state: entries that change keys that are there, and keys that are new.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kv_common::entry::{Change, Entry, EntryBody};
+use kv_common::id::{Epoch, Position, Seq};
+use kvnode_core::state::State;
+use pieces_bench::{KEYS, Scattered, VALUE, key};
+
+/// Keys that are put into an empty state at once.
+const NEW_KEYS: u64 = 1 << 14;
+
+fn entry(seq: u64, number: u64) -> Entry {
+    Entry {
+        position: Position {
+            epoch: Epoch(1),
+            seq: Seq(seq),
+        },
+        body: EntryBody::Changes {
+            request: None,
+            changes: vec![Change::Put {
+                key: key(number),
+                value: Bytes::from_static(&VALUE),
+                expires_at: None,
+            }],
+        },
+    }
+}
+
+fn changes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("table");
+    let mut state = State::new(1);
+    for number in 0..KEYS {
+        state.load_value(&key(number), &VALUE, None);
+    }
+    let (mut numbers, mut seq) = (Scattered::default(), 0);
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("overwrite", |bencher| {
+        let next = || {
+            seq += 1;
+            entry(seq, numbers.next().unwrap_or(0))
+        };
+        bencher.iter_batched(next, |entry| state.apply(&entry), BatchSize::SmallInput);
+    });
+    group.throughput(Throughput::Elements(NEW_KEYS));
+    group.bench_function("fill", |bencher| {
+        let keys: Vec<Bytes> = (0..NEW_KEYS).map(key).collect();
+        let fill = |mut state: State| {
+            for key in &keys {
+                state.load_value(black_box(key), &VALUE, None);
+            }
+            state
+        };
+        bencher.iter_batched(|| State::new(1), fill, BatchSize::LargeInput);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, changes);
+criterion_main!(benches);

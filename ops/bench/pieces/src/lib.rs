@@ -1,0 +1,52 @@
+//! What the benchmarks of the pieces share: keys, values, and a node's core that is primary and alone.
+//!
+//! The benchmarks themselves are in `benches`, one file for each piece that an operation goes through.
+
+mod alone;
+
+pub use alone::PrimaryAlone;
+
+use bytes::Bytes;
+use kv_common::command::{Command, PutCondition};
+
+/// Keys that the benchmarks use in turn: more than caches hold.
+pub const KEYS: u64 = 1 << 18;
+/// The value of a key.
+pub const VALUE: [u8; 64] = [b'v'; 64];
+
+/// A key of 16 bytes.
+#[must_use]
+pub fn key(number: u64) -> Bytes {
+    Bytes::from(format!("key-{number:012}"))
+}
+
+/// Sets a key.
+#[must_use]
+pub fn put(number: u64) -> Command {
+    Command::Put {
+        key: key(number),
+        value: Bytes::from_static(&VALUE),
+        expiry: None,
+        condition: PutCondition::Always,
+    }
+}
+
+/// Reads a key.
+#[must_use]
+pub fn get(number: u64) -> Command {
+    Command::Get { key: key(number) }
+}
+
+/// Numbers below [`KEYS`] in an order that no cache foresees, the same each time.
+#[derive(Debug, Default)]
+pub struct Scattered(u64);
+
+impl Iterator for Scattered {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        // An odd step goes through every residue of a power of two.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        Some((self.0 >> 20) % KEYS)
+    }
+}
