@@ -13,6 +13,7 @@ pub mod entry;
 pub mod glob;
 pub mod history;
 pub mod id;
+pub mod key_event;
 pub mod limits;
 pub mod message;
 pub mod refusal;

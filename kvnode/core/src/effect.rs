@@ -4,6 +4,7 @@
 use kv_common::batch::Batch;
 use kv_common::command::Reply;
 use kv_common::id::{Epoch, NodeId, Seq};
+use kv_common::key_event::KeyEvent;
 use kv_common::message::control::NodeToCoordinator;
 use kv_common::message::replication::{FollowerToPrimary, PrimaryToFollower};
 use kv_common::refusal::Refusal;
@@ -52,6 +53,9 @@ pub enum Effect {
         /// answer is [`Refusal::LeaseLost`]. None: let it go.
         lease_until: Option<Monotonic>,
     },
+    /// Tell who listens: this happened to keys, and is applied. Only while somebody wants to hear it, and
+    /// only of what this replica executed; whoever is primary next does not tell it.
+    KeyEvents(Vec<KeyEvent>),
     /// Send to a follower, on this connection. A batch larger than a frame goes in pieces.
     SendFollower {
         /// The connection.

@@ -168,6 +168,9 @@ pub enum Input {
         /// Why.
         why: String,
     },
+    /// Whether somebody listens to what happens to keys →
+    /// [`crate::effect::Effect::KeyEvents`].
+    TellKeyEvents(bool),
     /// The disk failed. Nothing is acknowledged any more in this run.
     DiskFailed(DiskFailure),
 }

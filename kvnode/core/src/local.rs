@@ -59,6 +59,8 @@ pub(crate) struct Local {
     /// Why the data must not be chosen, when it must not.
     pub(crate) unfit: Option<String>,
     pub(crate) refused_messages: Tally<MessageRefusal>,
+    /// Whether somebody listens to what happens to keys.
+    pub(crate) tells_key_events: bool,
     tail_certain: bool,
     storing: VecDeque<(Ticket, AfterStored)>,
     last_ticket: Ticket,
@@ -90,6 +92,7 @@ impl Local {
             copy_not_before: Monotonic::ZERO,
             unfit: recovered.unfit,
             refused_messages: Tally::default(),
+            tells_key_events: false,
             tail_certain: recovered.tail_certain,
             storing: VecDeque::new(),
             last_ticket: Ticket::default(),

@@ -174,6 +174,7 @@ impl Replica {
             Input::CopyProgressed(progress) => self.local.copy_progressed(progress),
             Input::CopyDone(recovered) => self.copy_done(*recovered),
             Input::CopyFailed { why } => self.copy_failed(now, &why),
+            Input::TellKeyEvents(tells) => self.local.tells_key_events = tells,
             Input::DiskFailed(failure) => self.disk_failed(failure),
         }
     }

@@ -8,10 +8,12 @@
 //! | `sessions.rs` | retry records |
 //! | `overlay.rs` | changes not yet committed |
 //! | `execute.rs`, `execute/*` | commands: changes and replies |
+//! | `key_events.rs` | what a command did to keys, for who listens |
 
 mod digest;
 mod execute;
 mod expiry;
+mod key_events;
 mod overlay;
 mod record;
 mod sessions;
@@ -28,6 +30,7 @@ use kv_common::message::client::MarkDigest;
 use kv_common::time::UnixMs;
 
 pub use execute::{Execution, execute, expire_due};
+pub(crate) use key_events::{expired, key_events};
 pub use overlay::Overlay;
 pub use sessions::{LookUp, SessionDecodeError, Sessions};
 

@@ -26,6 +26,7 @@
 //! | `disk fails CAUSE` | it takes nothing more |
 //! | `copy done entries RUNS`, `copy fails` | a copy ends |
 //! | `ask CLIENT [as E.SEQ number N [floor F]] COMMAND` | `put K V [for TIME]`, `put-if-absent K V`, `get K`, `delete K`, `incr K`, `clear`, `open-session`, `end-session E.SEQ` |
+//! | `listen on\|off` | whether somebody wants to hear what happens to keys |
 //! | `wait TIME` | time passes |
 //! | `pause TIME` | the process stands still |
 //! | `show` | role and positions |

@@ -43,7 +43,8 @@ const HELP: &[(&str, &str)] = &[
     ),
     (
         "SET <name> <value> [<name> <value> ...]",
-        "Changes settings of this node until it stops: slowlog-log-slower-than, slowlog-max-len.",
+        "Changes settings of this node until it stops: notify-keyspace-events, slowlog-log-slower-than, \
+         slowlog-max-len.",
     ),
 ];
 

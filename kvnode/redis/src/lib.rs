@@ -10,7 +10,7 @@
 //! | `strings`, `bits`, `keys`, `expiries` | commands on the key space |
 //! | `conditions` | conditions on the value that a key has |
 //! | `dump` | values in the form in which Redis hands them on |
-//! | `publish` | publish and subscribe |
+//! | `publish`, `notifications` | publish and subscribe; what is published of changes |
 //! | `roles` | commands on the role of the node and on its end |
 //! | `client`, `server`, `info`, `configuration`, `commands` | commands on the connection and the node |
 //! | `action` | what commands do to the node, beside the key space |
@@ -35,6 +35,7 @@ mod help;
 mod host;
 mod info;
 mod keys;
+mod notifications;
 mod plan;
 mod publish;
 mod roles;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kv_common::time::Monotonic;
 use kv_daemon::clock;
 use kv_resp::Value;
+use kvnode_core::input::Input;
 use kvnode_redis::{Action, Answered, Host, Piece, Victims, copies};
 
 use super::redis_client::RedisClient;
@@ -31,6 +32,9 @@ impl Shard {
             }
             Action::Configure(settings) => {
                 self.redis.server.configure(settings);
+                let tells = self.redis.server.settings.notifications.are_on();
+                let input = Input::TellKeyEvents(tells);
+                self.replica.handle(clock::now(), input);
                 Value::OK
             }
             Action::ForgetSlow => {

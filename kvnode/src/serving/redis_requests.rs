@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kv_common::command::{Command, Reply};
+use kv_common::key_event::KeyEvent;
 use kv_common::message::control::HeldRole;
 use kv_common::refusal::Refusal;
 use kv_common::time::{Monotonic, Now, UnixMs};
@@ -113,6 +114,16 @@ impl RedisClients {
             }
         }
         told
+    }
+
+    /// Tells every client that listens what happened to keys.
+    pub(super) fn tell(&mut self, events: &[KeyEvent]) {
+        let notifications = self.server.settings.notifications;
+        for event in events {
+            for (channel, payload) in notifications.messages(event) {
+                self.publish(&channel, &payload);
+            }
+        }
     }
 
     /// Writes to every client that got something.

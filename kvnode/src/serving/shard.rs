@@ -378,6 +378,7 @@ impl Shard {
                 }
             }
             Effect::StartCopy { from, epoch } => self.start_copy(now, from, epoch),
+            Effect::KeyEvents(events) => self.redis.tell(&events),
             Effect::RoleChanged { role } => tracing::info!("{role}"),
         }
     }

@@ -251,6 +251,8 @@ impl World {
                 let run = self.incarnation_of(id);
                 self.after(20 * MS, move |world| world.copy(id, run, from));
             }
+            // No client of the simulator listens.
+            Effect::KeyEvents(_) => {}
             Effect::RoleChanged { role } => self
                 .trace
                 .note(self.now, || Event::RoleChanges { node: id, role }),

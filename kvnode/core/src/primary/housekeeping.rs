@@ -11,7 +11,7 @@ use super::follower::Exchange;
 use super::{Next, Phase, Primary};
 use crate::effect::Effect;
 use crate::local::Local;
-use crate::state::expire_due;
+use crate::state::{expire_due, expired};
 
 /// How often idle sessions are looked for.
 pub(super) const SESSION_SWEEP: Duration = Duration::from_secs(60);
@@ -64,9 +64,15 @@ impl Primary {
             return;
         }
         let changes = expire_due(&local.state, &self.overlay, now.unix, EXPIRED_PER_BEAT);
-        if !changes.is_empty() {
-            self.append_changes(local, None, changes);
+        if changes.is_empty() {
+            return;
         }
+        let mut events = Vec::new();
+        if local.tells_key_events {
+            expired(&changes, &mut events);
+        }
+        let seq = self.append_changes(local, None, changes).seq;
+        self.waiting.add_events(seq, events);
     }
 
     fn end_idle_sessions(&mut self, now: Now, local: &mut Local) {

@@ -14,7 +14,7 @@ use super::{Phase, Primary};
 use crate::effect::Effect;
 use crate::input::ClientToken;
 use crate::local::Local;
-use crate::state::{Execution, LookUp, execute};
+use crate::state::{Execution, LookUp, execute, key_events};
 
 /// Writes that may wait for their commit, in bytes; a further one is refused.
 const WAITING_MAX_BYTES: u64 = 256 << 20;
@@ -88,6 +88,7 @@ impl Primary {
             return Ok(Outcome::Done);
         }
         // A key's time has come: absence is answered when its deletion is committed.
+        self.note_events(local, command, &execution);
         let seq = self.append_changes(local, None, execution.changes).seq;
         self.waiting.add_read(seq, client, execution.reply);
         Ok(Outcome::Done)
@@ -118,7 +119,7 @@ impl Primary {
             }
             command => {
                 let execution = execute(&local.state, &self.overlay, command, now.unix)?;
-                self.write_changes(now, local, client, request.stamp.as_ref(), execution)?;
+                self.write_changes(now, local, client, request, execution)?;
             }
         }
         Ok(Outcome::Done)
@@ -129,9 +130,10 @@ impl Primary {
         now: Now,
         local: &mut Local,
         client: ClientToken,
-        stamp: Option<&SessionStamp>,
+        request: &Request,
         execution: Execution,
     ) -> Result<(), Refusal> {
+        let stamp = request.stamp.as_ref();
         // A request with a number is logged even if it changes nothing: another copy of it that comes
         // late, when a condition that failed would hold, finds the answer and is not executed.
         if execution.changes.is_empty() && stamp.is_none() {
@@ -142,6 +144,7 @@ impl Primary {
             floor: stamp.floor,
             reply: encode_reply(&execution.reply),
         });
+        self.note_events(local, &request.command, &execution);
         let seq = self.append_changes(local, record, execution.changes).seq;
         if let Some(stamp) = stamp {
             self.waiting.add_pending(stamp.id, seq);
@@ -245,6 +248,14 @@ impl Primary {
             lease_until,
         });
         Ok(())
+    }
+
+    /// What the next entry, which is about to be appended, is to be told of when it is applied.
+    fn note_events(&mut self, local: &Local, command: &Command, execution: &Execution) {
+        if local.tells_key_events {
+            let events = key_events(command, execution);
+            self.waiting.add_events(self.next_seq(local), events);
+        }
     }
 
     pub(super) fn append_changes(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use kv_common::command::Reply;
 use kv_common::id::{RequestId, Seq};
+use kv_common::key_event::KeyEvent;
 use kv_common::refusal::Refusal;
 use kv_common::time::Monotonic;
 
@@ -19,6 +20,8 @@ pub(super) struct Waiting {
     /// Answers that show what an entry wrote: they go when it is committed.
     reads: BTreeMap<(Seq, u64), (ClientToken, Reply)>,
     reads_seen: u64,
+    /// What happened to keys, by seq: it is told when the entry is applied.
+    events: VecDeque<(Seq, Vec<KeyEvent>)>,
     /// Client requests whose entry is not applied yet.
     pending: BTreeMap<RequestId, Seq>,
 }
@@ -40,6 +43,13 @@ impl Waiting {
     pub(super) fn add_read(&mut self, seq: Seq, client: ClientToken, reply: Reply) {
         self.reads_seen += 1;
         self.reads.insert((seq, self.reads_seen), (client, reply));
+    }
+
+    /// The entry at `seq`, the newest, did this to keys.
+    pub(super) fn add_events(&mut self, seq: Seq, events: Vec<KeyEvent>) {
+        if !events.is_empty() {
+            self.events.push_back((seq, events));
+        }
     }
 
     /// The entry at `seq` is the one of this request.
@@ -71,6 +81,13 @@ impl Waiting {
 
     /// Lets go what may go.
     pub(super) fn release(&mut self, local: &mut Local, lease_until: Option<Monotonic>) {
+        while let Some((seq, _)) = self.events.front()
+            && *seq <= local.log.applied()
+        {
+            if let Some((_, events)) = self.events.pop_front() {
+                local.emit(Effect::KeyEvents(events));
+            }
+        }
         let committed = local.log.committed();
         while let Some(entry) = self.reads.first_entry()
             && entry.key().0 <= committed
@@ -101,6 +118,7 @@ impl Waiting {
         for (client, _) in std::mem::take(&mut self.reads).into_values() {
             reply(local, client, Err(read_refusal.clone()));
         }
+        self.events.clear();
         self.pending.clear();
     }
 }

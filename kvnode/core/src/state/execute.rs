@@ -35,6 +35,8 @@ use self::run::Run;
 pub struct Execution {
     /// What is to be logged, in one entry. Empty: nothing.
     pub changes: Vec<Change>,
+    /// Of a transaction: where the changes of each command end.
+    pub parts: Vec<usize>,
     /// The answer, good once `changes` and everything up to `waits_for` are committed.
     pub reply: Reply,
     /// The newest pending entry that the reply rests on.

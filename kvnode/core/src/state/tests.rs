@@ -1,6 +1,7 @@
 //! Executing, logging and applying together.
 
 mod commands;
+mod key_events;
 mod model;
 mod serial;
 mod transactions;

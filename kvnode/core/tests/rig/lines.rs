@@ -5,6 +5,7 @@ use kv_common::batch::Batch;
 use kv_common::command::Reply;
 use kv_common::history::History;
 use kv_common::id::{NodeId, Seq};
+use kv_common::key_event::KeyEvent;
 use kv_common::message::control::{HeldRole, NodeReport, NodeToCoordinator};
 use kv_common::message::replication::{FollowerToPrimary, PrimaryStamp, PrimaryToFollower};
 use kv_common::refusal::Refusal;
@@ -223,4 +224,12 @@ pub(crate) fn report(report: &NodeReport) -> String {
         at.assured,
         report.keys
     )
+}
+
+pub(crate) fn key_events(events: &[KeyEvent]) -> String {
+    let told = events.iter().map(|event| {
+        let key = String::from_utf8_lossy(&event.key);
+        format!("{:?} {key}", event.kind)
+    });
+    told.collect::<Vec<_>>().join(", ")
 }

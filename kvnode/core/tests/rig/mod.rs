@@ -112,6 +112,7 @@ impl Rig {
                 self.input(Input::CopyFailed { why });
             }
             ["ask", client, ..] => self.ask(client, &words),
+            ["listen", word] => self.input(Input::TellKeyEvents(*word == "on")),
             ["wait", time] => self.wait(duration(time)),
             ["pause", time] => self.elapsed += duration(time),
             ["show"] => {
@@ -298,6 +299,7 @@ impl Rig {
             Effect::StartCopy { from, epoch } => {
                 format!("starts a copy from {} in epoch {epoch}", from.0)
             }
+            Effect::KeyEvents(events) => format!("tells: {}", lines::key_events(&events)),
             Effect::RoleChanged { role } => format!("role: {role}"),
         })
     }

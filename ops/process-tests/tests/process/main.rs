@@ -23,6 +23,7 @@ mod redis_clients;
 mod redis_commands;
 mod redis_difference;
 mod redis_import;
+mod redis_notifications;
 mod redis_passwords;
 mod redis_roles;
 mod redis_transactions;

@@ -25,6 +25,7 @@ pub(super) struct Run<'a> {
     pub(super) clock: UnixMs,
     changes: Vec<Change>,
     changes_bytes: usize,
+    parts: Vec<usize>,
     waits_for: Option<Seq>,
     /// What was written so far, if what follows is to see it.
     pub(super) written: Option<Written>,
@@ -55,6 +56,7 @@ impl<'a> Run<'a> {
             clock: state.clock(unix),
             changes: Vec::new(),
             changes_bytes: 0,
+            parts: Vec::new(),
             waits_for: None,
             written: None,
         }
@@ -63,6 +65,7 @@ impl<'a> Run<'a> {
     pub(super) fn into_execution(self, reply: Reply) -> Execution {
         Execution {
             changes: self.changes,
+            parts: self.parts,
             reply,
             waits_for: self.waits_for,
         }
@@ -130,6 +133,11 @@ impl<'a> Run<'a> {
 
     pub(super) fn change_count(&self) -> usize {
         self.changes.len()
+    }
+
+    /// A command of a transaction ends.
+    pub(super) fn end_part(&mut self) {
+        self.parts.push(self.changes.len());
     }
 
     pub(super) fn write(&mut self, change: Change) {

@@ -26,6 +26,7 @@ impl Run<'_> {
         let mut reply_bytes = 0;
         for command in commands {
             let reply = self.execute(command);
+            self.end_part();
             reply_bytes += reply.as_ref().map_or(0, Reply::weight_bytes);
             self.check_bytes(reply_bytes)?;
             replies.push(reply);

@@ -177,6 +177,7 @@ impl Primary {
         let outcome = execute(&self.state, &self.overlay, command, unix);
         let Execution {
             changes,
+            parts: _,
             mut reply,
             waits_for,
         } = match outcome {
