@@ -14,6 +14,7 @@ use kv_daemon::config_file::Looks;
 use kv_daemon::logging::LogFormat;
 use kv_daemon::password_file::{self, PasswordFileError};
 use kv_resp::{PASSWORD_MAX_BYTES, Password};
+use kvnode_redis::DebugAccess;
 use tracing::level_filters::LevelFilter;
 
 use crate::tool;
@@ -54,6 +55,11 @@ pub(crate) struct Arguments {
     #[arg(long, env = "KVNODE_REDIS_PASSWORD_FILE", value_name = "PATH")]
     #[arg(requires = "redis_listen")]
     pub(crate) redis_password_file: Option<PathBuf>,
+
+    /// Who may use DEBUG SLEEP, which answers late: nobody, Redis clients on this machine, or all
+    #[arg(long, env = "KVNODE_REDIS_ENABLE_DEBUG_COMMAND", value_enum)]
+    #[arg(default_value = "no")]
+    pub(crate) redis_enable_debug_command: EnableDebugCommand,
 
     /// Where to show metrics and health over HTTP; port 0 takes a free one [default: nowhere]
     #[arg(long, env = "KVNODE_HTTP_LISTEN", value_name = "ADDR")]
@@ -139,6 +145,27 @@ impl From<Fsync> for FsyncMode {
         match fsync {
             Fsync::Always => Self::Always,
             Fsync::Everysec => Self::EverySec,
+        }
+    }
+}
+
+/// `--redis-enable-debug-command`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnableDebugCommand {
+    /// Nobody.
+    No,
+    /// Clients on the same machine.
+    Local,
+    /// Everybody.
+    Yes,
+}
+
+impl From<EnableDebugCommand> for DebugAccess {
+    fn from(enable: EnableDebugCommand) -> Self {
+        match enable {
+            EnableDebugCommand::No => Self::No,
+            EnableDebugCommand::Local => Self::Local,
+            EnableDebugCommand::Yes => Self::Yes,
         }
     }
 }

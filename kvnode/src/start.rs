@@ -308,6 +308,7 @@ fn redis_setup(arguments: &Arguments, password: Option<Password>, bound: &Bound)
     RedisSetup {
         port: bound.redis.map_or(0, |redis| redis.port()),
         password,
+        debug_access: arguments.redis_enable_debug_command.into(),
         coordinators: arguments.coordinator.clone(),
     }
 }

@@ -1,5 +1,5 @@
-//! Commands on what there is nothing of here: functions, samples of latency, debugging. Tools ask for
-//! it, and take these answers for a server on which it is not used.
+//! Commands on what there is nothing of here: functions, samples of latency. Tools ask for it, and take
+//! these answers for a server on which it is not used.
 
 use kv_resp::Value;
 
@@ -77,11 +77,4 @@ pub(crate) fn latency(call: &mut Call<'_>) -> Result<Plan, Fault> {
         }
         _ => Err(Fault::unknown_subcommand("latency", &call.bytes(1)?)),
     }
-}
-
-/// Never done: it would hold up the thread that keeps the node in its role.
-pub(crate) fn debug(_: &mut Call<'_>) -> Result<Plan, Fault> {
-    Err(Fault::text(
-        "ERR DEBUG command not allowed. It would hold up every client of this node, and its role.",
-    ))
 }

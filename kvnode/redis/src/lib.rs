@@ -15,6 +15,7 @@
 //! | `client`, `server`, `info`, `configuration`, `commands` | commands on the connection and the node |
 //! | `action` | what commands do to the node, beside the key space |
 //! | `server_state`, `settings`, `slow_log` | what the node keeps for these: settings, slow requests |
+//! | `debug` | DEBUG SLEEP |
 //! | `absent`, `help` | commands on what there is not here; HELP |
 //!
 //! Commands are executed by the core alone. Nothing here awaits, reads a clock or holds a key.
@@ -28,6 +29,7 @@ mod commands;
 mod conditions;
 mod configuration;
 mod connection;
+mod debug;
 mod dump;
 mod expiries;
 mod fault;
@@ -52,7 +54,7 @@ pub use connection::{Connection, ConnectionInfo, Turn};
 pub use fault::refused;
 pub use host::{ClientLine, Heard, Host, NodeFacts, ReplicaFacts, Role};
 pub use plan::{Plan, Task};
-pub use server_state::ServerState;
+pub use server_state::{DebugAccess, ServerState};
 pub use shape::{Piece, Shape, copies};
 pub use slow_log::Answered;
 

@@ -1,5 +1,7 @@
 //! What a request comes to.
 
+use std::time::Duration;
+
 use kv_common::command::Command;
 use kv_common::id::Address;
 use kv_resp::Value;
@@ -39,6 +41,8 @@ pub enum Task {
         /// How long that may take.
         timeout_ms: Option<u64>,
     },
+    /// Answer after this time.
+    Sleep(Duration),
     /// Stop the node. There is no answer: the connection ends with it.
     Stop,
 }

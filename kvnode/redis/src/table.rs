@@ -5,8 +5,8 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::{
-    absent, bits, client, commands, configuration, connection, dump, expiries, info, keys, publish,
-    roles, server, slow_log, strings,
+    absent, bits, client, commands, configuration, connection, debug, dump, expiries, info, keys,
+    publish, roles, server, slow_log, strings,
 };
 
 /// The longest name of a command.
@@ -174,7 +174,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "config" -2 ADMIN, NO_KEY, "server" "2.0.0" configuration::config, "Tells and changes settings.";
     "copy" -3 WO, TWO_KEYS, "generic" "6.2.0" keys::copy, "Copies a value to another key.";
     "dbsize" 1 RF, NO_KEY, "server" "1.0.0" keys::size, "Counts the keys.";
-    "debug" -2 ADMIN, NO_KEY, "server" "1.0.0" absent::debug, "Refused.";
+    "debug" -2 ADMIN, NO_KEY, "server" "1.0.0" debug::debug, "Holds its connection up; refused unless it is allowed.";
     "decr" 2 WOF, ONE_KEY, "string" "1.0.0" strings::decrement, "Takes one from a number.";
     "decrby" 3 WOF, ONE_KEY, "string" "1.0.0" strings::decrement_by, "Takes from a number.";
     "del" -2 W, ALL_KEYS, "generic" "1.0.0" keys::delete, "Removes keys.";

@@ -49,6 +49,8 @@ pub(super) struct RedisClient {
     slots: RefCell<Slots>,
     /// No request is looked at before the reply in this slot is there.
     barrier: Cell<Option<u64>>,
+    /// This slot is answered at this time.
+    sleeps: Cell<Option<(u64, Monotonic)>>,
     /// When all replies have gone, the connection is closed.
     is_closing: Cell<bool>,
 }
@@ -81,6 +83,7 @@ impl RedisClient {
             connection: RefCell::new(connection),
             slots: RefCell::new(Slots::default()),
             barrier: Cell::new(None),
+            sleeps: Cell::new(None),
             is_closing: Cell::new(false),
         }
     }
@@ -137,6 +140,21 @@ impl RedisClient {
     /// Nothing is looked at before the reply in this slot is there.
     pub(super) fn hold_until(&self, slot: u64) {
         self.barrier.set(Some(slot));
+    }
+
+    /// The reply in this slot is sent at a time, and not before.
+    pub(super) fn sleep_until(&self, slot: u64, at: Monotonic) {
+        self.sleeps.set(Some((slot, at)));
+    }
+
+    /// Until when a reply waits, if one does.
+    pub(super) fn sleeps_until(&self) -> Option<Monotonic> {
+        self.sleeps.get().map(|(_, at)| at)
+    }
+
+    /// The slot whose time has come.
+    pub(super) fn wake_up(&self) -> Option<u64> {
+        self.sleeps.take().map(|(slot, _)| slot)
     }
 
     /// The core has answered.

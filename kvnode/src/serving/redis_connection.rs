@@ -103,6 +103,8 @@ impl Exchange<'_> {
                 continue;
             }
             let reads = self.client.takes_requests();
+            let sleeps = self.client.sleeps_until();
+            let left = sleeps.map(|until| until.since(clock::monotonic()));
             tokio::select! {
                 read = read_some(reader, &mut self.input), if reads => {
                     if read? == 0 {
@@ -111,9 +113,17 @@ impl Exchange<'_> {
                     self.check_input();
                 }
                 () = self.client.progress() => {}
+                () = sleep(left.unwrap_or_default()), if left.is_some() => self.wake_up(),
             }
         }
         Ok(())
+    }
+
+    fn wake_up(&self) {
+        if let Some(slot) = self.client.wake_up() {
+            self.serving
+                .turn(|shard, _| shard.put_redis(self.client, slot, Value::OK));
+        }
     }
 
     /// One turn with the requests that are here. Goes on: there may be more.

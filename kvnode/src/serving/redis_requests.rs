@@ -15,7 +15,7 @@ use kv_resp::{Password, Protocol, Value};
 use kvnode_core::input::ClientToken;
 use kvnode_core::state::{Overlay, execute};
 use kvnode_redis::{
-    ClientLine, Heard, Host, Piece, Plan, ServerState, Shape, Task, Victims, copies,
+    ClientLine, DebugAccess, Heard, Host, Piece, Plan, ServerState, Shape, Task, Victims, copies,
 };
 
 use crate::metrics::Operation;
@@ -48,10 +48,11 @@ pub(super) struct RedisClients {
 }
 
 impl RedisClients {
-    /// No clients yet, and what they will have to say first.
-    pub(super) fn new(password: Option<Password>) -> Self {
+    /// No clients yet, what they will have to say first, and who of them may use DEBUG.
+    pub(super) fn new(password: Option<Password>, debug_access: DebugAccess) -> Self {
         let mut clients = Self::default();
         clients.server.password = password;
+        clients.server.debug_access = debug_access;
         clients
     }
 
@@ -291,6 +292,10 @@ impl Shard {
             Task::FailOver { to, timeout_ms } => {
                 let patience = timeout_ms.map(Duration::from_millis);
                 self.fail_over(client, slot, to.as_ref(), patience);
+            }
+            Task::Sleep(time) => {
+                client.hold_until(slot);
+                client.sleep_until(slot, clock::monotonic().after(*time));
             }
             Task::Stop => {
                 client.hold_until(slot);

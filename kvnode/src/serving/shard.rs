@@ -16,6 +16,7 @@ use kv_resp::Password;
 use kvnode_core::effect::Effect;
 use kvnode_core::input::{ClientToken, Identity, Input, LinkId};
 use kvnode_core::replica::Replica;
+use kvnode_redis::DebugAccess;
 use kvnode_storage::{
     CheckpointHandle, DataDir, LogHandle, LogReadRequest, MetaThread, QueueError, StorageOptions,
 };
@@ -52,6 +53,8 @@ pub(crate) struct RedisSetup {
     pub(crate) port: u16,
     /// What clients have to say before anything else.
     pub(crate) password: Option<Password>,
+    /// Who may use DEBUG.
+    pub(crate) debug_access: DebugAccess,
     /// Whom to ask for another primary.
     pub(crate) coordinators: Vec<Address>,
 }
@@ -173,7 +176,7 @@ impl Shard {
             latencies: Latencies::new(Arc::clone(&setup.counters)),
             counters: setup.counters,
             touched_clients: Vec::new(),
-            redis: RedisClients::new(setup.redis.password),
+            redis: RedisClients::new(setup.redis.password, setup.redis.debug_access),
             redis_port: setup.redis.port,
             coordinators: setup.redis.coordinators,
             started_at: now.monotonic,

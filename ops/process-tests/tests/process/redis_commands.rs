@@ -126,8 +126,6 @@ fn every_command_with_subcommands_has_help() {
         assert!(told.starts_with(&first), "{told}");
         assert!(told.ends_with("+HELP, +    Prints this help.]"), "{told}");
     }
-    let told = connection.ask(&["DEBUG", "SLEEP", "0"]);
-    assert!(told.starts_with("-ERR DEBUG command not allowed"), "{told}");
 }
 
 #[test]
@@ -149,4 +147,44 @@ fn clients_are_listed_by_what_they_are() {
     let normal = connection.ask(&["CLIENT", "LIST", "TYPE", "NORMAL"]);
     assert!(!normal.contains(&format!("id={id} ")), "{normal}");
     assert_eq!(normal.matches("id=").count(), 1, "{normal}");
+}
+
+#[test]
+fn a_sleep_that_is_allowed_holds_up_its_own_connection_alone() {
+    let cluster = Cluster::start(ClusterOptions {
+        nodes: 1,
+        node: [
+            "--redis-listen=127.0.0.1:0",
+            "--redis-enable-debug-command=local",
+        ]
+        .map(str::to_owned)
+        .into(),
+        ..ClusterOptions::default()
+    });
+    let address = cluster.redis_address("node-1");
+    let mut sleeper = RespConnection::connect(&address);
+    let mut other = RespConnection::connect(&address);
+    expect(
+        &mut sleeper,
+        &[
+            ("DEBUG SLEEP 0", "+OK"),
+            ("DEBUG SLEEP x", "-ERR DEBUG SLEEP takes 0 to 3600 seconds"),
+            ("DEBUG SLEEP -1", "-ERR DEBUG SLEEP takes 0 to 3600 seconds"),
+            (
+                "DEBUG FOO",
+                "-ERR unknown subcommand 'FOO'. Try DEBUG HELP.",
+            ),
+            ("SET k asleep", "+OK"),
+        ],
+    );
+    let id = sleeper.ask(&["CLIENT", "ID"])[1..].to_owned();
+    sleeper.send(&["DEBUG", "SLEEP", "0.01"]);
+    sleeper.send(&["DEBUG", "SLEEP", "3600"]);
+    sleeper.send(&["SET", "k", "awake"]);
+    assert_eq!(sleeper.receive().as_deref(), Some("+OK"), "the short one");
+    expect(&mut other, &[("GET k", r#"$"asleep""#)]);
+    let kill = format!("CLIENT KILL ID {id}");
+    expect(&mut other, &[(&kill, ":1")]);
+    assert_eq!(sleeper.receive(), None, "closed in its sleep");
+    expect(&mut other, &[("GET k", r#"$"asleep""#)]);
 }
