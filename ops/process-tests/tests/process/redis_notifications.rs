@@ -3,9 +3,7 @@
 //! Not asked, because the events differ: RESTORE, which is told as `set` here; an expiry that is past already;
 //! what leaves a key as it was (APPEND of nothing, GETEX with the expiry that it had), which is no event here.
 
-use process_tests::{Cluster, ClusterOptions, RespConnection};
-
-use super::redis_difference::start_redis;
+use process_tests::{Cluster, ClusterOptions, RedisServer, RespConnection};
 
 const MARK: &str = "end";
 
@@ -120,12 +118,12 @@ fn one_node() -> Cluster {
 #[test]
 fn events_are_those_of_redis() {
     let cluster = one_node();
-    let Some((_redis, address)) = start_redis(cluster.folder(), &[]) else {
+    let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
         eprintln!("left out: redis-server is not installed");
         return;
     };
     for classes in ["KEA", "Eg", "K$"] {
-        let mut theirs = Pair::connect(&address, classes);
+        let mut theirs = Pair::connect(redis.address(), classes);
         let mut ours = Pair::connect(&cluster.redis_address("node-1"), classes);
         let mut count = 0;
         for request in REQUESTS {
@@ -141,11 +139,11 @@ fn events_are_those_of_redis() {
 #[test]
 fn letters_are_read_and_told_as_redis_does() {
     let cluster = one_node();
-    let Some((_redis, address)) = start_redis(cluster.folder(), &[]) else {
+    let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
         eprintln!("left out: redis-server is not installed");
         return;
     };
-    let mut theirs = RespConnection::connect(&address);
+    let mut theirs = RespConnection::connect(redis.address());
     let mut ours = RespConnection::connect(&cluster.redis_address("node-1"));
     for letters in ["KEA", "KE$", "Ex", "Kg$lshzxetd", "", "E", "KgxA", "xg$KE"] {
         for request in [
