@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use crate::file::{create_dir, dir_of, replace};
+use crate::file::{create_dir, dir_of, replace, sync_dir};
 
 const LOCK: &str = "LOCK";
 const FORMAT: &str = "FORMAT";
@@ -99,6 +99,8 @@ impl DataDir {
             let content = format!("{} {}\n", owner.program, owner.version);
             replace(&path.join(FORMAT), content.as_bytes()).map_err(io)?;
         }
+        // A former run may have ended between a change here and its flush.
+        sync_dir(path).map_err(io)?;
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,

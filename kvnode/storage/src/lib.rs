@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `data_dir.rs`, `generation.rs` | one process, one format; which folder counts |
 //! | `meta.rs`, `meta_copy.rs`, `meta_thread.rs` | who the node is and what it promised |
-//! | `log.rs`, `log_scan.rs`, `log_reader.rs`, `log_thread.rs` | batches, durable before anything is said about them |
+//! | `log.rs`, `log_opening.rs`, `log_scan.rs`, `log_cut.rs`, `log_reader.rs`, `log_thread.rs` | batches, durable before anything is said about them |
 //! | `segment.rs`, `record.rs`, `record_stream.rs`, `spare.rs`, `log_index.rs` | the log's files |
 //! | `checkpoint.rs`, `checkpoint_load.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
 //! | `recovery.rs` | checkpoint and log, brought back |
@@ -39,8 +39,10 @@ mod give_way;
 mod import;
 mod inspection;
 mod log;
+mod log_cut;
 mod log_error;
 mod log_index;
+mod log_opening;
 mod log_pulse;
 mod log_reader;
 mod log_scan;
@@ -68,8 +70,9 @@ pub use dump::{DumpError, Export};
 pub use import::ImportError;
 pub use inspection::{Inspection, InspectionError, InspectionOptions, inspect};
 pub use kv_store::DataDirError;
-pub use log::{Log, LogOpening};
+pub use log::Log;
 pub use log_error::{LogDamage, LogError, LogReadError, TailCut};
+pub use log_opening::LogOpening;
 pub use log_pulse::LogPulse;
 pub use log_reader::LogReader;
 pub use log_thread::{LogEvent, LogHandle, LogReadRequest, LogThread};

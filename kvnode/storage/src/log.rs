@@ -9,13 +9,15 @@ use kv_common::batch::Batch;
 use kv_common::history::BaseId;
 use kv_common::id::{Epoch, Position, Seq};
 
-use crate::log_error::{LogDamage, LogError, TailCut};
+use crate::log_cut::PendingCut;
+use crate::log_error::{LogDamage, LogError};
 use crate::log_index::{SegmentIndex, SharedIndex};
+use crate::log_opening::{LogOpening, settle};
 use crate::log_reader::LogReader;
-use crate::log_scan::{Scan, scan};
-use crate::record::{self, record_bytes};
+use crate::log_scan::scan;
+use crate::record::{self, Salt, record_bytes};
 use crate::record_stream::{RecordError, RecordStream};
-use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, clear, put_in_place, read_header, zero};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, put_in_place, read_header, zero};
 use crate::spare::Spares;
 use kv_store::file::remove;
 
@@ -27,6 +29,7 @@ const WRITE_BYTES: usize = 1 << 20;
 pub struct Log {
     dir: PathBuf,
     base: BaseId,
+    salt: Salt,
     segment_bytes: u64,
     index: SharedIndex,
     /// The last segment.
@@ -40,17 +43,6 @@ pub struct Log {
     spares: Spares,
     damage: Option<LogDamage>,
     failed: Option<String>,
-}
-
-/// What was found when a log was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogOpening {
-    /// The highest commit mark in any batch.
-    pub committed: Seq,
-    /// The tail that was cut off because it was torn.
-    pub tail_cut: Option<TailCut>,
-    /// Damage before the tail: the log is only good for reading what comes before it.
-    pub damage: Option<LogDamage>,
 }
 
 impl Log {
@@ -67,19 +59,22 @@ impl Log {
         let io = |error| LogError::io(dir, error);
         let mut spares = Spares::open(dir, segment_bytes).map_err(io)?;
         let (spare, file) = spares.take(segment_bytes).map_err(io)?;
+        let salt = Salt(rand::random());
         let header = SegmentHeader {
             base,
             first: after.seq.next(),
             epoch_before: after.epoch,
             length: segment_bytes,
+            salt,
         };
         let path = put_in_place(dir, &spare, &file, &header).map_err(io)?;
         let index = SharedIndex::default();
-        let segment = SegmentIndex::new(path.clone(), header.first);
+        let segment = SegmentIndex::new(path.clone(), salt, header.first);
         index.lock().segments.push_back(segment);
         Ok(Self {
             dir: dir.to_owned(),
             base,
+            salt,
             segment_bytes,
             index,
             file,
@@ -93,8 +88,8 @@ impl Log {
         })
     }
 
-    /// Opens the log in `dir`: reads it through, and cuts a torn tail off. A damaged log is left as
-    /// it is, and so is one that does not reach `witnessed`, the last entry that is known from
+    /// Opens the log in `dir`: reads it through, cuts a torn tail off, ends a cut that was under way, and
+    /// makes durable what it found. A damaged log is left as it is, and so is one that does not reach `witnessed`, the last entry that is known from
     /// elsewhere to have been in it.
     ///
     /// # Errors
@@ -118,7 +113,7 @@ impl Log {
         let file = file.open(&segment.path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         if found.damage.is_none() {
-            drop_rest(&found, &segment, &file, length)?;
+            settle(dir, &found, &segment, &file, length)?;
         }
         let opening = LogOpening {
             committed: found.committed,
@@ -128,6 +123,7 @@ impl Log {
         let log = Self {
             dir: dir.to_owned(),
             base: found.base,
+            salt: found.salt,
             segment_bytes,
             file,
             path: segment.path,
@@ -299,7 +295,7 @@ impl Log {
                 self.begin_segment(length as u64)?;
                 end = SEGMENT_HEADER_BYTES;
             }
-            record::encode(batch, self.flushed, &mut gathered);
+            record::encode(batch, self.salt, self.flushed, &mut gathered);
             self.note_batch(batch, length);
         }
         self.write_at(&mut gathered, end)
@@ -358,10 +354,11 @@ impl Log {
             first: self.last.seq.next(),
             epoch_before: self.last.epoch,
             length: self.length,
+            salt: self.salt,
         };
         self.path = put_in_place(&self.dir, &spare, &file, &header).map_err(io)?;
         self.file = file;
-        let segment = SegmentIndex::new(self.path.clone(), header.first);
+        let segment = SegmentIndex::new(self.path.clone(), self.salt, header.first);
         let mut index = self.index.lock();
         // A segment without a record is too short for this one: it had the same name, and is gone.
         index
@@ -373,7 +370,9 @@ impl Log {
     }
 
     fn cut(&mut self, after: Seq) -> Result<(), LogError> {
-        let (offset, epoch) = self.find_end_of(after)?;
+        let (cut, epoch) = self.find_end_of(after)?;
+        cut.begin(&self.dir)
+            .map_err(|error| LogError::io(&self.dir, error))?;
         loop {
             let unneeded = {
                 let mut index = self.index.lock();
@@ -403,10 +402,11 @@ impl Log {
             .map_err(io)?;
         self.length = self.file.metadata().map_err(io)?.len();
         let end = self.end();
-        zero(&self.file, offset, end).map_err(io)?;
+        zero(&self.file, cut.offset, end).map_err(io)?;
         self.file.sync_data().map_err(io)?;
+        PendingCut::end(&self.dir).map_err(io)?;
         if let Some(segment) = self.index.lock().segments.back_mut() {
-            segment.cut(after, offset);
+            segment.cut(after, cut.offset);
         }
         self.last = Position { epoch, seq: after };
         self.flushed = after;
@@ -414,7 +414,7 @@ impl Log {
     }
 
     /// Where the batch that ends with `after` ends, and its epoch.
-    fn find_end_of(&self, after: Seq) -> Result<(u64, Epoch), LogError> {
+    fn find_end_of(&self, after: Seq) -> Result<(PendingCut, Epoch), LogError> {
         let index = self.index.lock();
         let Some(segment) = index.segment_of(after).cloned() else {
             let first = index.segments.front().cloned();
@@ -431,12 +431,15 @@ impl Log {
         let from = segment
             .mark_before(after)
             .map_or(segment.end, |mark| mark.offset);
-        let mut records = RecordStream::new(&file, from, segment.end);
+        let mut records = RecordStream::new(&file, segment.salt, from, segment.end);
         loop {
             match records.next() {
                 Ok(Some(found)) if found.batch.last() == after => {
-                    let end = found.offset + found.total_bytes as u64;
-                    return Ok((end, found.batch.epoch()));
+                    let cut = PendingCut {
+                        segment: segment.first,
+                        offset: found.offset + found.total_bytes as u64,
+                    };
+                    return Ok((cut, found.batch.epoch()));
                 }
                 Ok(Some(found)) if found.batch.last() < after => {}
                 Ok(_) => return Err(LogError::CutInsideBatch { after }),
@@ -447,29 +450,15 @@ impl Log {
     }
 
     /// A cut before everything: the start of the first segment.
-    fn epoch_before(&self, segment: &SegmentIndex) -> Result<(u64, Epoch), LogError> {
+    fn epoch_before(&self, segment: &SegmentIndex) -> Result<(PendingCut, Epoch), LogError> {
         let io = |error| LogError::io(&segment.path, error);
         let file = File::open(&segment.path).map_err(io)?;
         let header = read_header(&file, &segment.path)?;
         let header = header.ok_or_else(|| io(io::Error::other("the header is damaged")))?;
-        Ok((SEGMENT_HEADER_BYTES, header.epoch_before))
+        let cut = PendingCut {
+            segment: segment.first,
+            offset: SEGMENT_HEADER_BYTES,
+        };
+        Ok((cut, header.epoch_before))
     }
-}
-
-/// Clears what lies behind the last sound record, so that it can never be taken for a part of what
-/// will be written before it.
-fn drop_rest(
-    found: &Scan,
-    segment: &SegmentIndex,
-    file: &File,
-    length: u64,
-) -> Result<(), LogError> {
-    for path in found.unused.iter().rev() {
-        remove(path).map_err(|error| LogError::io(path, error))?;
-    }
-    let io = |error| LogError::io(&segment.path, error);
-    if clear(file, segment.end, length).map_err(io)? {
-        file.sync_data().map_err(io)?;
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kv_common::batch::BatchHeader;
 use kv_common::id::Seq;
 
+use crate::record::Salt;
 use crate::segment::SEGMENT_HEADER_BYTES;
 
 /// A mark is kept for every so many bytes of a segment.
@@ -26,6 +27,8 @@ pub(crate) struct Mark {
 pub(crate) struct SegmentIndex {
     /// The file.
     pub(crate) path: PathBuf,
+    /// The log's salt.
+    pub(crate) salt: Salt,
     /// The first entry that it has or will have.
     pub(crate) first: Seq,
     /// The last entry that it has; one before `first` if it has none.
@@ -38,9 +41,10 @@ pub(crate) struct SegmentIndex {
 
 impl SegmentIndex {
     /// An empty segment.
-    pub(crate) fn new(path: PathBuf, first: Seq) -> Self {
+    pub(crate) fn new(path: PathBuf, salt: Salt, first: Seq) -> Self {
         Self {
             path,
+            salt,
             first,
             last: Seq(first.0 - 1),
             end: SEGMENT_HEADER_BYTES,

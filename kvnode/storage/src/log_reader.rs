@@ -135,7 +135,7 @@ fn read_segment(segment: &SegmentIndex, reading: &mut Reading) -> Result<(), Log
         return Err(damaged(reading.next, BatchError::NotABatch));
     };
     let file = File::open(&segment.path).map_err(io)?;
-    let mut records = RecordStream::new(&file, mark.offset, segment.end);
+    let mut records = RecordStream::new(&file, segment.salt, mark.offset, segment.end);
     let mut expected = mark.first;
     while !reading.is_full() {
         let found = match records.next() {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use kv_common::history::BaseId;
 use kv_common::id::{Position, Seq};
 
+use crate::log_cut::PendingCut;
 use crate::log_error::{LogDamage, LogError, TailCut};
 use crate::log_index::{LogIndex, SegmentIndex};
-use crate::record::{ALIGNMENT, RECORD_FRONT_BYTES, RecordFront};
+use crate::record::{ALIGNMENT, RECORD_FRONT_BYTES, RecordFront, Salt};
 use crate::record_stream::{RecordError, RecordStream};
 use crate::segment::{SEGMENT_HEADER_BYTES, list_segments, read_header};
 
@@ -20,6 +21,8 @@ pub(crate) struct Scan {
     pub(crate) index: LogIndex,
     /// The base state, from the first segment.
     pub(crate) base: BaseId,
+    /// The log's salt, from the first segment.
+    pub(crate) salt: Salt,
     /// The entry before the first one.
     pub(crate) before: Position,
     /// The last entry.
@@ -30,7 +33,9 @@ pub(crate) struct Scan {
     pub(crate) torn: Option<TailCut>,
     /// What was lost before the tail.
     pub(crate) damage: Option<LogDamage>,
-    /// Segments behind the end that never got a durable record.
+    /// Up to here, a record says that entries were durable when it was written.
+    pub(crate) flushed: Seq,
+    /// Segments behind the end that never got a durable record, or are cut off.
     pub(crate) unused: Vec<PathBuf>,
 }
 
@@ -39,21 +44,25 @@ pub(crate) fn scan(dir: &Path) -> Result<Scan, LogError> {
     let mut scan = Scan {
         index: LogIndex::default(),
         base: BaseId::default(),
+        salt: Salt::default(),
         before: Position::ZERO,
         last: Position::ZERO,
         committed: Seq::ZERO,
         torn: None,
         damage: None,
+        flushed: Seq::ZERO,
         unused: Vec::new(),
     };
+    let cut = PendingCut::find(dir)?;
     let segments = list_segments(dir).map_err(|error| LogError::io(dir, error))?;
-    let mut ended = false;
+    let (mut ended, mut is_cut) = (false, false);
     for (first, path) in segments {
         let file = open(&path)?;
         let header = read_header(&file, &path)?;
         let follows = header.is_some_and(|header| {
             let fits = scan.index.segments.is_empty()
                 || (header.base == scan.base
+                    && header.salt == scan.salt
                     && header.first == scan.last.seq.next()
                     && header.epoch_before == scan.last.epoch);
             fits && header.first == first && first > Seq::ZERO
@@ -62,6 +71,7 @@ pub(crate) fn scan(dir: &Path) -> Result<Scan, LogError> {
             Some(header) if follows && !ended => {
                 if scan.index.segments.is_empty() {
                     scan.base = header.base;
+                    scan.salt = header.salt;
                     scan.last = Position {
                         epoch: header.epoch_before,
                         seq: Seq(first.0 - 1),
@@ -70,13 +80,17 @@ pub(crate) fn scan(dir: &Path) -> Result<Scan, LogError> {
                 }
                 scan.index
                     .segments
-                    .push_back(SegmentIndex::new(path.clone(), first));
-                ended = !scan.read_segment(&file, &path)?;
+                    .push_back(SegmentIndex::new(path.clone(), header.salt, first));
+                let cut = cut.filter(|cut| cut.segment == first);
+                ended = !scan.read_segment(&file, &path, cut)?;
+                is_cut |= cut.is_some();
                 scan.weigh_length(&file, &path, header.length)?;
             }
             _ => {
                 ended = true;
-                scan.weigh_rest(&file, &path, SEGMENT_HEADER_BYTES)?;
+                if !is_cut {
+                    scan.weigh_rest(&file, &path, SEGMENT_HEADER_BYTES)?;
+                }
                 scan.unused.push(path);
             }
         }
@@ -108,12 +122,19 @@ impl Scan {
         }
     }
 
-    /// Reads the records of the newest segment in the index. Says whether a further segment may
-    /// follow: nothing was found behind the last record that looks like a record.
-    fn read_segment(&mut self, file: &File, path: &Path) -> Result<bool, LogError> {
+    /// Reads the records of the newest segment in the index, up to where the log is being `cut`. Says
+    /// whether a further segment may follow: nothing was found behind the last record that looks like a
+    /// record.
+    fn read_segment(
+        &mut self,
+        file: &File,
+        path: &Path,
+        cut: Option<PendingCut>,
+    ) -> Result<bool, LogError> {
         let io = |error| LogError::io(path, error);
         let length = file.metadata().map_err(io)?.len();
-        let mut records = RecordStream::new(file, SEGMENT_HEADER_BYTES, length);
+        let length = cut.map_or(length, |cut| length.min(cut.offset));
+        let mut records = RecordStream::new(file, self.salt, SEGMENT_HEADER_BYTES, length);
         let end = loop {
             let at = records.offset();
             let found = match records.next() {
@@ -130,10 +151,14 @@ impl Scan {
                 seq: header.last(),
             };
             self.committed = self.committed.max(header.committed);
+            self.flushed = self.flushed.max(found.flushed);
             if let Some(segment) = self.index.segments.back_mut() {
                 segment.note(&header, found.total_bytes);
             }
         };
+        if cut.is_some_and(|cut| end == cut.offset) {
+            return Ok(false);
+        }
         self.weigh_rest(file, path, end)?;
         Ok(self.torn.is_none())
     }
@@ -163,7 +188,7 @@ impl Scan {
         let missing = self.last.seq.next();
         let mut torn = false;
         for start in (0..rest.len().saturating_sub(RECORD_FRONT_BYTES)).step_by(ALIGNMENT) {
-            let Ok(front) = RecordFront::parse(&rest[start..]) else {
+            let Ok(front) = RecordFront::parse(&rest[start..], self.salt) else {
                 continue;
             };
             if front.flushed >= missing {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! record = magic   u32   "KVR1"
-//!          crc     u32   CRC-32C over `flushed` and the batch's header
+//!          crc     u32   CRC-32C over the log's salt, `flushed` and the batch's header
 //!          flushed u64   the last entry that was durable here when this was written
 //!          batch         as kv_common::batch lays it out
 //!          zeros         up to a multiple of 8 bytes
@@ -11,7 +11,8 @@
 //! `flushed` is the witness by which a torn tail is told from damage: where a record cannot be read,
 //! and a record behind it says that the former was durable, the disk lost something. Where none
 //! says so, the records were on their way when the power went, and nobody was told that they were
-//! held.
+//! held. What is looked through for such witnesses has values in it that clients chose; the salt, which no
+//! client knows, keeps these from being taken for records.
 
 use bytes::{Buf, BufMut, Bytes};
 use kv_common::batch::{BATCH_HEADER_BYTES, Batch, BatchError, BatchHeader};
@@ -23,6 +24,10 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 16;
 pub(crate) const ALIGNMENT: usize = 8;
 /// What has to be read to know a record's length.
 pub(crate) const RECORD_FRONT_BYTES: usize = RECORD_HEADER_BYTES + BATCH_HEADER_BYTES;
+
+/// A number in every segment of a log that nobody can foresee.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Salt(pub(crate) u64);
 
 const MAGIC: u32 = u32::from_le_bytes(*b"KVR1");
 
@@ -37,7 +42,7 @@ pub(crate) struct RecordFront {
 
 impl RecordFront {
     /// Reads the front of the record at the start of `bytes`. The batch itself is not checked.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
+    pub(crate) fn parse(bytes: &[u8], salt: Salt) -> Result<Self, BatchError> {
         if bytes.len() < RECORD_FRONT_BYTES {
             return Err(BatchError::Short);
         }
@@ -46,7 +51,7 @@ impl RecordFront {
             return Err(BatchError::NotABatch);
         }
         let expected = own.get_u32_le();
-        let found = front_crc(own, &rest[..BATCH_HEADER_BYTES]);
+        let found = front_crc(salt, own, &rest[..BATCH_HEADER_BYTES]);
         if expected != found {
             return Err(BatchError::Damaged { expected, found });
         }
@@ -68,10 +73,11 @@ pub(crate) fn record_bytes(batch_bytes: usize) -> usize {
 }
 
 /// Appends the record of `batch` to `out`.
-pub(crate) fn encode(batch: &Batch, flushed: Seq, out: &mut Vec<u8>) {
+pub(crate) fn encode(batch: &Batch, salt: Salt, flushed: Seq, out: &mut Vec<u8>) {
     let flushed = flushed.0.to_le_bytes();
+    let batch_header = &batch.bytes()[..BATCH_HEADER_BYTES];
     out.put_u32_le(MAGIC);
-    out.put_u32_le(front_crc(&flushed, &batch.bytes()[..BATCH_HEADER_BYTES]));
+    out.put_u32_le(front_crc(salt, &flushed, batch_header));
     out.put_slice(&flushed);
     out.put_slice(batch.bytes());
     let end = out.len().next_multiple_of(ALIGNMENT);
@@ -79,8 +85,8 @@ pub(crate) fn encode(batch: &Batch, flushed: Seq, out: &mut Vec<u8>) {
 }
 
 /// Takes the whole record at the start of `bytes`, and says how long it is.
-pub(crate) fn parse(bytes: &Bytes) -> Result<(RecordFront, Batch), BatchError> {
-    let front = RecordFront::parse(bytes)?;
+pub(crate) fn parse(bytes: &Bytes, salt: Salt) -> Result<(RecordFront, Batch), BatchError> {
+    let front = RecordFront::parse(bytes, salt)?;
     let end = RECORD_HEADER_BYTES + front.batch.total_bytes();
     if bytes.len() < end {
         return Err(BatchError::Short);
@@ -89,6 +95,7 @@ pub(crate) fn parse(bytes: &Bytes) -> Result<(RecordFront, Batch), BatchError> {
     Ok((front, batch))
 }
 
-fn front_crc(flushed: &[u8], batch_header: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(flushed), batch_header)
+fn front_crc(salt: Salt, flushed: &[u8], batch_header: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(&salt.0.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(crc, flushed), batch_header)
 }

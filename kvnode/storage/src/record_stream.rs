@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kv_common::batch::{Batch, BatchError};
+use kv_common::id::Seq;
 
-use crate::record::{self, RECORD_FRONT_BYTES, RecordFront};
+use crate::record::{self, RECORD_FRONT_BYTES, RecordFront, Salt};
 
 /// How much is read at once.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -16,6 +17,8 @@ const BLOCK_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct FoundRecord {
     pub(crate) batch: Batch,
+    /// The last entry that was durable when the record was written.
+    pub(crate) flushed: Seq,
     pub(crate) offset: u64,
     pub(crate) total_bytes: usize,
 }
@@ -32,6 +35,7 @@ pub(crate) enum RecordError {
 /// Reads the records of a file between two offsets.
 pub(crate) struct RecordStream<'file> {
     file: &'file File,
+    salt: Salt,
     /// What was read and not yet taken.
     buffer: Bytes,
     /// Where the buffer begins in the file.
@@ -40,9 +44,10 @@ pub(crate) struct RecordStream<'file> {
 }
 
 impl<'file> RecordStream<'file> {
-    pub(crate) fn new(file: &'file File, offset: u64, end: u64) -> Self {
+    pub(crate) fn new(file: &'file File, salt: Salt, offset: u64, end: u64) -> Self {
         Self {
             file,
+            salt,
             buffer: Bytes::new(),
             offset,
             end,
@@ -60,12 +65,13 @@ impl<'file> RecordStream<'file> {
             return Ok(None);
         }
         self.fill(RECORD_FRONT_BYTES)?;
-        let front = RecordFront::parse(&self.buffer).map_err(RecordError::Batch)?;
+        let front = RecordFront::parse(&self.buffer, self.salt).map_err(RecordError::Batch)?;
         self.fill(front.total_bytes())?;
-        let (front, batch) = record::parse(&self.buffer).map_err(RecordError::Batch)?;
+        let (front, batch) = record::parse(&self.buffer, self.salt).map_err(RecordError::Batch)?;
         let total_bytes = front.total_bytes().min(self.buffer.len());
         let found = FoundRecord {
             batch,
+            flushed: front.flushed,
             offset: self.offset,
             total_bytes,
         };

@@ -16,8 +16,9 @@ use crate::checkpoint::{Checkpoint, CheckpointError, take_next};
 use crate::data_dir::DataDir;
 use crate::generation::{self, Generation};
 use crate::import::{self, ImportError};
-use crate::log::{Log, LogOpening};
+use crate::log::Log;
 use crate::log_error::{LogError, LogReadError};
+use crate::log_opening::LogOpening;
 use crate::options::StorageOptions;
 
 /// What is read from the log at once.

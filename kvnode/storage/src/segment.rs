@@ -8,6 +8,7 @@
 //!          first      u64  the first entry
 //!          before     u64  the epoch of the entry before it
 //!          length     u64  of the file
+//!          salt       u64  a random number, one for all segments of a log
 //!          zeros           up to 4096 bytes
 //! ```
 //!
@@ -27,6 +28,7 @@ use kv_common::id::{Epoch, Seq};
 use rustix::fs::OFlags;
 
 use crate::log_error::LogError;
+use crate::record::Salt;
 use kv_store::file::sync_dir;
 
 /// The length of a segment's header; records begin behind it.
@@ -35,11 +37,11 @@ pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;
 pub const SEGMENT_BYTES: u64 = 16 << 20;
 
 const MAGIC: &[u8; 8] = b"KVSEG001";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const EXTENSION: &str = ".seg";
 const NAME_DIGITS: usize = 20;
 /// Version and fields.
-const CHECKED_BYTES: usize = 44;
+const CHECKED_BYTES: usize = 52;
 static ZEROS: Aligned = Aligned([0; 1 << 18]);
 
 /// Writes past the page cache come from aligned memory.
@@ -57,6 +59,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) epoch_before: Epoch,
     /// The length of the file. One that is shorter has lost its end.
     pub(crate) length: u64,
+    /// The log's salt.
+    pub(crate) salt: Salt,
 }
 
 impl SegmentHeader {
@@ -67,6 +71,7 @@ impl SegmentHeader {
         checked.put_u64_le(self.first.0);
         checked.put_u64_le(self.epoch_before.0);
         checked.put_u64_le(self.length);
+        checked.put_u64_le(self.salt.0);
         let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES as usize);
         header.put_slice(MAGIC);
         header.put_u32_le(crc32c::crc32c(&checked));
@@ -90,6 +95,7 @@ impl SegmentHeader {
             first: Seq(bytes.get_u64_le()),
             epoch_before: Epoch(bytes.get_u64_le()),
             length: bytes.get_u64_le(),
+            salt: Salt(bytes.get_u64_le()),
         }))
     }
 }
@@ -237,24 +243,20 @@ pub(crate) fn put_in_place(
     Ok(path)
 }
 
-/// Overwrites what is not zero in a part of a file, and says whether anything was.
-pub(crate) fn clear(file: &File, from: u64, to: u64) -> io::Result<bool> {
+/// Writes a part of a file once more as it is read, so that a flush has to bring it to the disk: what a read
+/// gives may stand in memory alone, and after a failed flush even a further one would leave it there.
+pub(crate) fn write_again(file: &File, from: u64, to: u64) -> io::Result<()> {
     let mut block = vec![0; ZEROS.0.len()];
     let mut at = from;
-    let mut found = false;
     while at < to {
-        let step = ZEROS
-            .0
+        let step = block
             .len()
             .min(usize::try_from(to - at).unwrap_or(usize::MAX));
         file.read_exact_at(&mut block[..step], at)?;
-        if block[..step] != ZEROS.0[..step] {
-            file.write_all_at(&ZEROS.0[..step], at)?;
-            found = true;
-        }
+        file.write_all_at(&block[..step], at)?;
         at += step as u64;
     }
-    Ok(found)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -307,7 +307,7 @@ fn a_segment_of_a_newer_version_is_refused() {
     let path = &segments(dir.path())[0];
     overwrite(path, 12, &9_u32.to_le_bytes());
     let header = fs::read(path).expect("reads");
-    overwrite(path, 8, &crc32c::crc32c(&header[12..56]).to_le_bytes());
+    overwrite(path, 8, &crc32c::crc32c(&header[12..64]).to_le_bytes());
     assert!(matches!(
         Log::open(dir.path(), SEGMENT, Seq::ZERO),
         Err(LogError::NewerFormat { .. })

@@ -25,6 +25,10 @@ const ROUNDS_PER_IMAGE: u64 = 10;
 const EARLY_ONE_IN: u64 = 5;
 const EARLY_MAX: Duration = Duration::from_millis(60);
 const LATE_MAX: Duration = Duration::from_millis(2500);
+/// After one kill in so many another writer opens the data, on the same machine, and is killed too before
+/// the power is cut: what it found may never have reached the disk.
+const AGAIN_ONE_IN: u64 = 2;
+const AGAIN_MAX: Duration = Duration::from_millis(10);
 /// What a writer may take until it is ready.
 const OPENING_MAX: Duration = Duration::from_secs(60);
 
@@ -52,6 +56,7 @@ struct Totals {
     lost: u64,
     unfit: u64,
     killed_opening: u64,
+    opened_again: u64,
 }
 
 /// A file system and what is on it.
@@ -85,9 +90,10 @@ impl Rounds {
             lost,
             unfit,
             killed_opening,
+            opened_again,
         } = totals;
         println!(
-            "{} cuts, {killed_opening} of them during an opening: {entries} entries acknowledged, {lost} lost, {unfit} data sets unfit",
+            "{} cuts, {killed_opening} of them during an opening, {opened_again} after a further opening: {entries} entries acknowledged, {lost} lost, {unfit} data sets unfit",
             self.rounds
         );
         let harmless = self.fsync == Fsync::Everysec && lost == 0 && unfit == 0;
@@ -134,7 +140,12 @@ impl Rounds {
         let early = numbers.one_in(EARLY_ONE_IN);
         let span = if early { EARLY_MAX } else { LATE_MAX };
         let delay = Duration::from_millis(numbers.below(span.as_millis() as u64));
-        let promised = kill_a_writer(&order, before, early, delay);
+        let mut promised = kill_a_writer(&order, before, early, delay);
+        let again = numbers.one_in(AGAIN_ONE_IN);
+        let delay_again = Duration::from_millis(numbers.below(AGAIN_MAX.as_millis() as u64));
+        if again {
+            promised = kill_a_writer(&order, promised, false, delay_again);
+        }
         let (image, copy) = (self.work_dir.join("image"), self.work_dir.join("copy"));
         mounted.cut(&copy);
         drop(mounted);
@@ -144,6 +155,7 @@ impl Rounds {
         let acknowledged = promised.acknowledged.0;
         totals.entries += acknowledged - before.acknowledged.0;
         totals.killed_opening += u64::from(early);
+        totals.opened_again += u64::from(again);
         let end = match judged {
             Ok(end) => end.seq,
             Err(cause) if self.fsync == Fsync::Everysec && cause.starts_with("unfit") => {
@@ -164,9 +176,10 @@ impl Rounds {
             self.seed
         );
         println!(
-            "round {round}: values up to {} bytes, killed after {delay:?}{}, acknowledged {} to {acknowledged}, found up to {end}",
+            "round {round}: values up to {} bytes, killed after {delay:?}{}{}, acknowledged {} to {acknowledged}, found up to {end}",
             order.value_bytes_max,
             if early { " of opening" } else { "" },
+            if again { " and again" } else { "" },
             before.acknowledged,
         );
         Some(Scene {
@@ -253,7 +266,7 @@ fn note(promised: &mut Promised, line: &str) {
     let (what, number) = line.split_once(' ').unwrap_or((line, "0"));
     let number: u64 = number.parse().expect("a number");
     match what {
-        "ack" => promised.acknowledged = Seq(number),
+        "ack" => promised.acknowledged = promised.acknowledged.max(Seq(number)),
         "sealed" => promised.sealed = Epoch(number),
         "dumped" => promised.dumped = Seq(number),
         "opened" => {}

@@ -73,6 +73,10 @@ pub(crate) fn write(order: &Order) {
     say("opened");
     let promises = meta.record().promises.clone();
     let last = data_set.recovered.history.last().seq;
+    if order.fsync == Fsync::Always {
+        // A node tells others that it holds what its log has, as soon as it is open.
+        say(&format!("ack {last}"));
+    }
     let (events, inbox) = channel();
     let to = events.clone();
     let log = LogThread::spawn(data_set.log, &options, move |event| {

@@ -2,7 +2,7 @@
 //! calls sound is whole batches in order, the same at each opening.
 //!
 //! An input is one byte of flags, two for where it is split into two segments, and then what stands
-//! in them: 60 bytes of header each, and records. Behind a flag the checksums are put right, so that
+//! in them: 64 bytes of header each, and records. Behind a flag the checksums are put right, so that
 //! what lies behind them is reached.
 
 #![no_main]
@@ -19,7 +19,9 @@ use libfuzzer_sys::fuzz_target;
 const FLAG_REPAIR: u8 = 1;
 const SEGMENT_HEADER_BYTES: usize = 4096;
 /// Of which so many are not always zero.
-const HEADER_BYTES: usize = 56;
+const HEADER_BYTES: usize = 64;
+/// Where in them the salt begins.
+const SALT: usize = 56;
 const SEGMENT_BYTES: usize = 8192;
 const RECORD_HEADER_BYTES: usize = 16;
 const BATCH_HEADER_BYTES: usize = 40;
@@ -69,7 +71,8 @@ fn repair_checksums(file: &mut [u8]) {
         };
         let crc = crc32c::crc32c(&file[batch + 12..end]);
         file[batch + 8..batch + 12].copy_from_slice(&crc.to_le_bytes());
-        let crc = crc32c::crc32c(&file[at + 8..at + front]);
+        let salt = crc32c::crc32c(&file[SALT..HEADER_BYTES]);
+        let crc = crc32c::crc32c_append(salt, &file[at + 8..at + front]);
         file[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
         at = end.next_multiple_of(ALIGNMENT);
     }
