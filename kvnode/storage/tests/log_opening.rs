@@ -87,7 +87,8 @@ fn a_value_in_a_torn_tail_is_no_witness() {
     let mut log = create(dir.path());
     log.append(&[batch(1, 1, 100)]).expect("appends");
     let torn = batch_with_a_crafted_value(2);
-    log.append_unsynced(&[torn.clone()]).expect("appends");
+    log.append_unsynced(std::slice::from_ref(&torn))
+        .expect("appends");
     drop(log);
     let path = &segments(dir.path())[0];
     let last_bytes = offset_of(path, &torn) + torn.bytes().len() - 8;

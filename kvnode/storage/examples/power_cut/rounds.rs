@@ -137,15 +137,8 @@ impl Rounds {
             value_bytes_max: VALUE_BYTES_MAX[usize::try_from(numbers.below(6)).expect("fits")],
             fsync: self.fsync,
         };
-        let early = numbers.one_in(EARLY_ONE_IN);
-        let span = if early { EARLY_MAX } else { LATE_MAX };
-        let delay = Duration::from_millis(numbers.below(span.as_millis() as u64));
-        let mut promised = kill_a_writer(&order, before, early, delay);
-        let again = numbers.one_in(AGAIN_ONE_IN);
-        let delay_again = Duration::from_millis(numbers.below(AGAIN_MAX.as_millis() as u64));
-        if again {
-            promised = kill_a_writer(&order, promised, false, delay_again);
-        }
+        let killed = kill_writers(&order, before, numbers, totals);
+        let promised = killed.promised;
         let (image, copy) = (self.work_dir.join("image"), self.work_dir.join("copy"));
         mounted.cut(&copy);
         drop(mounted);
@@ -154,8 +147,6 @@ impl Rounds {
         let judged = judge.judge(&order, promised);
         let acknowledged = promised.acknowledged.0;
         totals.entries += acknowledged - before.acknowledged.0;
-        totals.killed_opening += u64::from(early);
-        totals.opened_again += u64::from(again);
         let end = match judged {
             Ok(end) => end.seq,
             Err(cause) if self.fsync == Fsync::Everysec && cause.starts_with("unfit") => {
@@ -176,11 +167,8 @@ impl Rounds {
             self.seed
         );
         println!(
-            "round {round}: values up to {} bytes, killed after {delay:?}{}{}, acknowledged {} to {acknowledged}, found up to {end}",
-            order.value_bytes_max,
-            if early { " of opening" } else { "" },
-            if again { " and again" } else { "" },
-            before.acknowledged,
+            "round {round}: values up to {} bytes, {}, acknowledged {} to {acknowledged}, found up to {end}",
+            order.value_bytes_max, killed.how, before.acknowledged,
         );
         Some(Scene {
             mounted,
@@ -192,6 +180,37 @@ impl Rounds {
             },
         })
     }
+}
+
+/// How a round's writers were killed, and what they promised.
+struct Killed {
+    promised: Promised,
+    how: String,
+}
+
+/// Has one writer killed, or a second one behind it.
+fn kill_writers(
+    order: &Order,
+    before: Promised,
+    numbers: &mut Numbers,
+    totals: &mut Totals,
+) -> Killed {
+    let early = numbers.one_in(EARLY_ONE_IN);
+    let span = if early { EARLY_MAX } else { LATE_MAX };
+    let delay = Duration::from_millis(numbers.below(span.as_millis() as u64));
+    let mut promised = kill_a_writer(order, before, early, delay);
+    let of_opening = if early { " of opening" } else { "" };
+    let mut how = format!("killed after {delay:?}{of_opening}");
+    totals.killed_opening += u64::from(early);
+    // An opening brings to the disk what was to be lost there.
+    let again = numbers.one_in(AGAIN_ONE_IN) && order.fsync == Fsync::Always;
+    let delay = Duration::from_millis(numbers.below(AGAIN_MAX.as_millis() as u64));
+    if again {
+        promised = kill_a_writer(order, promised, false, delay);
+        how.push_str(" and again");
+    }
+    totals.opened_again += u64::from(again);
+    Killed { promised, how }
 }
 
 /// Starts a writer, kills it after `delay` (of its start, or of its opening's end), and says what it
