@@ -110,13 +110,16 @@ impl Following {
                 let ticket = local.cut_log(common.seq);
                 self.stage = Stage::Cutting { ticket, common };
             }
-            Some(common) => self.matched(now, local, common),
+            Some(common) => match local.log.open_cut() {
+                Some(ticket) => self.stage = Stage::Cutting { ticket, common },
+                None => self.matched(now, local, common),
+            },
         }
     }
 
     pub(crate) fn log_cut(&mut self, now: Now, local: &mut Local, done: Ticket) {
         if let Stage::Cutting { ticket, common } = self.stage
-            && ticket == done
+            && ticket <= done
         {
             self.matched(now, local, common);
         }

@@ -1,5 +1,7 @@
 //! Where the log of a replica is: the chain `applied ≤ committed ≤ held ≤ appended`.
 
+use std::collections::VecDeque;
+
 use kv_common::history::History;
 use kv_common::id::{Position, Seq};
 use kv_common::message::control::Positions;
@@ -15,9 +17,9 @@ pub(crate) struct LogPositions {
     committed: Seq,
     applied: Seq,
     assured: Seq,
-    /// A cut that the log was told of and has not confirmed: flushes reported meanwhile may be of
-    /// entries that are cut off.
-    cut_under_way: Option<(Seq, Ticket)>,
+    /// Cuts that the log was told of and has not confirmed, the oldest first: flushes reported meanwhile
+    /// may be of entries that are cut off by any of them.
+    open_cuts: VecDeque<(Seq, Ticket)>,
 }
 
 impl LogPositions {
@@ -32,7 +34,7 @@ impl LogPositions {
             committed: applied,
             applied,
             assured: Seq::ZERO,
-            cut_under_way: None,
+            open_cuts: VecDeque::new(),
         }
     }
 
@@ -87,8 +89,9 @@ impl LogPositions {
 
     /// The log holds everything up to `through`, as far as that was not cut off since.
     pub(crate) fn flush(&mut self, through: Seq) {
-        let bound = self.cut_under_way.map_or(through, |(seq, _)| seq);
-        self.held = self.held.max(through.min(bound).min(self.appended()));
+        let cuts = self.open_cuts.iter().map(|(seq, _)| *seq);
+        let certain = cuts.fold(through, Seq::min);
+        self.held = self.held.max(certain.min(self.appended()));
     }
 
     /// Everything up to `through` is committed. Never beyond what is held here.
@@ -112,14 +115,19 @@ impl LogPositions {
         assert!(seq >= self.committed, "a committed entry is never cut off");
         self.history.cut_after(seq);
         self.held = self.held.min(seq);
-        self.cut_under_way = Some((seq, ticket));
+        // One that reaches further back stands for those before it, which are confirmed earlier.
+        self.open_cuts.retain(|(earlier, _)| *earlier < seq);
+        self.open_cuts.push_back((seq, ticket));
     }
 
-    /// The log confirmed a cut. An older one than the newest changes nothing.
+    /// The log confirmed a cut, and with it those before it.
     pub(crate) fn cut_done(&mut self, done: Ticket) {
-        if self.cut_under_way.is_some_and(|(_, ticket)| ticket <= done) {
-            self.cut_under_way = None;
-        }
+        self.open_cuts.retain(|(_, ticket)| *ticket > done);
+    }
+
+    /// The newest cut that the log has not confirmed.
+    pub(crate) fn open_cut(&self) -> Option<Ticket> {
+        self.open_cuts.back().map(|(_, ticket)| *ticket)
     }
 
     /// The chain must hold after every step.
@@ -188,6 +196,31 @@ mod tests {
         assert_eq!(log.held(), Seq(2));
         log.flush(Seq(4));
         assert_eq!(log.held(), Seq(4));
+        log.check();
+    }
+
+    #[test]
+    fn each_cut_that_is_open_bounds_what_a_flush_says() {
+        let at = |epoch, seq| Position {
+            epoch: Epoch(epoch),
+            seq: Seq(seq),
+        };
+        let mut log = with_entries(9);
+        log.flush(Seq(3));
+        log.cut_after(Seq(5), Ticket(1));
+        log.append(at(2, 6), Seq(8));
+        log.cut_after(Seq(7), Ticket(2));
+        log.flush(Seq(9));
+        assert_eq!(log.held(), Seq(5), "9 was flushed before either cut");
+        log.cut_done(Ticket(1));
+        assert_eq!(log.open_cut(), Some(Ticket(2)));
+        log.flush(Seq(8));
+        assert_eq!(log.held(), Seq(7), "8 was flushed between the cuts");
+        log.cut_after(Seq(6), Ticket(3));
+        log.cut_done(Ticket(2));
+        assert_eq!(log.open_cut(), Some(Ticket(3)));
+        log.cut_done(Ticket(3));
+        assert_eq!(log.open_cut(), None);
         log.check();
     }
 
