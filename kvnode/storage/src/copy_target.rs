@@ -1,12 +1,12 @@
 //! Taking a full copy into a new generation.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use kv_common::batch::{Batch, BatchError};
 use kv_common::history::History;
-use kv_common::id::{Position, Seq};
+use kv_common::id::Seq;
 use kv_common::message::copy::PrimaryToJoiner;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -14,11 +14,10 @@ use crate::data_dir::DataDir;
 use crate::generation::{self, Generation};
 use crate::log::Log;
 use crate::log_error::LogError;
-use crate::log_scan::scan;
 use crate::options::StorageOptions;
 use crate::recovery::{DataSet, DataSetError, recover};
+use crate::retirement::retire;
 use crate::round::Round;
-use kv_store::file::remove;
 
 /// Entries of a round: what is held in memory at a time.
 const ROUND_BYTES: usize = 32 << 20;
@@ -254,56 +253,4 @@ fn name_of(message: &PrimaryToJoiner) -> &'static str {
         PrimaryToJoiner::Batch { .. } => "a batch came",
         PrimaryToJoiner::Ends { .. } => "an end came",
     }
-}
-
-/// Removes the data that the copy replaced, or sets it aside if the copy lacks something of it.
-fn retire(
-    data_dir: &Path,
-    former: &Generation,
-    history: &History,
-    options: &StorageOptions,
-) -> Result<(), CopyError> {
-    let opened = Checkpoint::store(&former.checkpoint_dir(), options.checkpoint_cache_bytes)
-        .map_err(CheckpointError::from)
-        .and_then(Checkpoint::over);
-    let covered = match &opened {
-        Ok(checkpoint) => {
-            is_covered(checkpoint.history(), history) && is_log_covered(former, history)
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the replaced data does not open");
-            false
-        }
-    };
-    drop(opened);
-    if covered {
-        remove(former.path())?;
-    } else {
-        generation::set_aside(data_dir, former)?;
-    }
-    Ok(())
-}
-
-/// Whether the log of `former` ends with an entry that is in `history`. One that goes on otherwise may
-/// hold what was acknowledged: an operator may have made a node primary that lacked it.
-fn is_log_covered(former: &Generation, history: &History) -> bool {
-    match scan(&former.log_dir()) {
-        Ok(found) => {
-            let last = found.last;
-            last.seq <= history.last().seq && history.position_of(last.seq) == last
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the log of the replaced data does not open");
-            false
-        }
-    }
-}
-
-/// Whether everything in the checkpoint of `former` is in `history` as well.
-fn is_covered(former: &History, history: &History) -> bool {
-    let nothing = former.base() == History::default().base() && former.last() == Position::ZERO;
-    nothing
-        || history
-            .common_point(former)
-            .is_some_and(|common| common >= former.last())
 }

@@ -1,7 +1,8 @@
 //! The data sets of a node: one is current, and a copy makes the next.
 //!
 //! A generation is a folder with a log and a checkpoint. The file `CURRENT` names the one that
-//! counts; it changes in one step. Any other is unfinished and of no use after a stop.
+//! counts; it changes in one step. One with a higher number is unfinished and of no use after a stop;
+//! one with a lower number was replaced, and may hold what is nowhere else.
 
 use std::fs;
 use std::io;
@@ -14,6 +15,8 @@ use crate::log_scan::scan;
 const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "gen-";
 const SET_ASIDE: &str = "set-aside-";
+/// What was found to be of no use. Under this name half of it is never taken for data.
+const REMOVED: &str = "removed-";
 
 /// A folder with a log and a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +41,6 @@ impl Generation {
     /// Where the checkpoint is.
     pub(crate) fn checkpoint_dir(&self) -> PathBuf {
         self.path.join("checkpoint")
-    }
-
-    /// The folder.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// The folder's name.
@@ -91,28 +89,54 @@ pub(crate) fn begin(data_dir: &Path) -> io::Result<Generation> {
     Ok(generation)
 }
 
-/// Removes every generation but the current one, which it returns.
+/// Removes every generation that never counted, and returns the current one. What that one replaced
+/// is left as it is.
 pub(crate) fn remove_unfinished(data_dir: &Path) -> io::Result<Option<Generation>> {
     let current = current(data_dir)?;
     if current.is_none() {
         refuse_lost_current(data_dir)?;
     }
+    let newest = current.as_ref().map_or(0, |generation| generation.number);
+    for generation in list(data_dir)? {
+        if generation.number > newest || current.is_none() {
+            tracing::info!(folder = %generation.path.display(), "removing unfinished data");
+            remove(&generation.path)?;
+        }
+    }
     for entry in fs::read_dir(data_dir)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX))
-            .and_then(|digits| digits.parse::<u64>().ok());
-        let kept = current
-            .as_ref()
-            .is_some_and(|kept| kept.path == entry.path());
-        if number.is_some() && !kept {
-            tracing::info!(folder = %entry.path().display(), "removing unfinished or replaced data");
+        if entry.file_name().to_string_lossy().starts_with(REMOVED) {
             remove(&entry.path())?;
         }
     }
     Ok(current)
+}
+
+/// The generations that the current one took the place of.
+pub(crate) fn replaced(data_dir: &Path, current: &Generation) -> io::Result<Vec<Generation>> {
+    let mut generations = list(data_dir)?;
+    generations.retain(|generation| generation.number < current.number);
+    Ok(generations)
+}
+
+/// All generations, the oldest first.
+fn list(data_dir: &Path) -> io::Result<Vec<Generation>> {
+    let mut generations = Vec::new();
+    for entry in fs::read_dir(data_dir)? {
+        let name = entry?.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(|digits| digits.parse().ok());
+        if let Some(number) = number {
+            generations.push(Generation {
+                number,
+                path: data_dir.join(name),
+            });
+        }
+    }
+    generations.sort_by_key(|generation| generation.number);
+    Ok(generations)
 }
 
 /// A generation that never counted has no entries in its log. One that has some lost its `CURRENT`.
@@ -140,6 +164,16 @@ pub(crate) fn make_current(data_dir: &Path, generation: &Generation) -> io::Resu
     sync_dir(data_dir)?;
     let content = format!("{}\n", generation.name());
     replace(&data_dir.join(CURRENT), content.as_bytes())
+}
+
+/// Removes a generation of which everything is in the current one.
+pub(crate) fn remove_replaced(data_dir: &Path, generation: &Generation) -> io::Result<()> {
+    let path = data_dir.join(format!("{REMOVED}{}", generation.name()));
+    remove(&path)?;
+    fs::rename(&generation.path, &path)?;
+    sync_dir(data_dir)?;
+    tracing::info!(folder = %path.display(), "removing replaced data");
+    remove(&path)
 }
 
 /// Keeps a generation that no longer counts beside the others. Says where.
@@ -172,7 +206,7 @@ mod tests {
         let second = begin(dir).expect("begins");
         assert_ne!(first, second);
         assert_eq!(remove_unfinished(dir).expect("cleans"), Some(first.clone()));
-        assert!(first.path().is_dir() && !second.path().exists());
+        assert!(first.path.is_dir() && !second.path.exists());
     }
 
     #[test]
@@ -194,7 +228,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let first = begin(dir.path()).expect("begins");
         make_current(dir.path(), &first).expect("switches");
-        std::fs::remove_dir_all(first.path()).expect("removes");
+        std::fs::remove_dir_all(&first.path).expect("removes");
         assert!(current(dir.path()).is_err());
         assert!(begin(dir.path()).is_err(), "nothing takes its place");
     }

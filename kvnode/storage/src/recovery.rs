@@ -20,6 +20,7 @@ use crate::log::Log;
 use crate::log_error::{LogError, LogReadError};
 use crate::log_opening::LogOpening;
 use crate::options::StorageOptions;
+use crate::retirement;
 
 /// What is read from the log at once.
 const READ_BYTES: usize = 4 << 20;
@@ -96,7 +97,10 @@ fn open_or_make(
     };
     let current = generation::remove_unfinished(dir.path()).map_err(io)?;
     let generation = match current {
-        Some(generation) => generation,
+        Some(generation) => {
+            retirement::finish_replacing(dir.path(), &generation, options).map_err(io)?;
+            generation
+        }
         None => {
             let generation = generation::begin(dir.path()).map_err(io)?;
             let import_from = import_from.filter(|path| path.exists());
