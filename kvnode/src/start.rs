@@ -22,7 +22,8 @@ use kv_resp::Password;
 use kvnode_core::input::{Identity, Start};
 use kvnode_core::replica::Replica;
 use kvnode_storage::{
-    DataDir, DataSet, Meta, MetaOpening, MetaRecord, MetaThread, StorageOptions, open_data_set,
+    DataDir, DataSet, Meta, MetaOpening, MetaRecord, MetaThread, Past, StorageOptions,
+    open_data_set,
 };
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -101,10 +102,14 @@ fn open(arguments: &Arguments) -> Result<Opened, NodeError> {
     let tail_certain = note_fsync(&mut meta, &opening, fsync)?;
     let options = storage_options(fsync);
     // Once it has adopted a view, a node has data of its own.
-    let is_fresh = meta.record().promises.view.is_none();
     let db_txt = arguments.db_txt();
-    let import_from = is_fresh.then_some(db_txt.as_path());
-    let data_set = open_data_set(&dir, &options, tail_certain, import_from)?;
+    let past = match &meta.record().promises.view {
+        Some(_) => Past::Member,
+        None => Past::New {
+            import_from: Some(&db_txt),
+        },
+    };
+    let data_set = open_data_set(&dir, &options, tail_certain, past)?;
     tracing::info!(
         node = %meta.record().node,
         run = %meta.record().incarnation,

@@ -245,6 +245,9 @@ pub struct NodeReport {
     /// It was asked to stop, and wants to hand its role over first.
     #[serde(default)]
     pub leaving: bool,
+    /// Why it must not be chosen for its data and needs a copy, if that is so.
+    #[serde(default)]
+    pub unfit: Option<Box<str>>,
 }
 
 /// A node's promise to accept no entry and grant no lease below an epoch.

@@ -129,6 +129,10 @@ impl Node {
 
 fn state(node: &NodeStatus) -> String {
     let disk = node.report.as_ref().map(|report| &report.disk);
+    let unfit = node
+        .report
+        .as_ref()
+        .and_then(|report| report.unfit.as_deref());
     match (node.connected, node.silent_ms, disk) {
         (false, Some(silent_ms), _) => format!("away for {} s", silent_ms / 1000),
         (false, None, _) => "away".to_owned(),
@@ -137,6 +141,9 @@ fn state(node: &NodeStatus) -> String {
         }
         (true, Some(silent_ms), _) if silent_ms >= SILENCE_MS => {
             format!("silent for {} s", silent_ms / 1000)
+        }
+        (true, _, _) if unfit.is_some() => {
+            format!("needs a copy: {}", unfit.unwrap_or_default())
         }
         (true, _, Some(DiskHealth::Slow { pending_ms })) => {
             format!("the disk is slow: {pending_ms} ms")

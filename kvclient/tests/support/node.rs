@@ -160,6 +160,7 @@ impl World {
             followers: Vec::new(),
             copy: None,
             leaving: false,
+            unfit: None,
         }
     }
 }

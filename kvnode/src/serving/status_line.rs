@@ -25,12 +25,16 @@ pub(super) fn status_line(report: &NodeReport, members: usize, coordinator_up: b
             format!("; the disk is {}: {}", failure.trouble, failure.cause)
         }
     };
+    let unfit = match &report.unfit {
+        Some(cause) => format!("; needs a copy: {cause}"),
+        None => String::new(),
+    };
     let coordinator = if coordinator_up {
         ""
     } else {
         "; the coordinator is away"
     };
-    format!("{role}, applied {applied}, {keys} keys{disk}{coordinator}")
+    format!("{role}, applied {applied}, {keys} keys{disk}{unfit}{coordinator}")
 }
 
 fn copied(progress: CopyProgress) -> String {

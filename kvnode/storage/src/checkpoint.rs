@@ -282,7 +282,23 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Notes an import, or that its file was renamed.
+    /// Says that the records are those of an import, whose file still has its name.
+    pub(crate) fn stand_for_import(
+        &mut self,
+        history: History,
+        import: ImportMark,
+    ) -> Result<(), CheckpointError> {
+        // In one step: a base without the import would look like data that counted.
+        let mark = CheckpointMark {
+            import: Some(import),
+            ..CheckpointMark::new(history)
+        };
+        write_mark(&mut *self.map, &mark)?;
+        self.mark = mark;
+        Ok(())
+    }
+
+    /// Notes that the file of an import was renamed.
     pub(crate) fn note_import(&mut self, import: ImportMark) -> Result<(), CheckpointError> {
         let mark = CheckpointMark {
             import: Some(import),

@@ -97,7 +97,7 @@ impl CopyTarget {
     /// # Errors
     /// When the disk refuses.
     pub fn begin(dir: &DataDir, options: &StorageOptions) -> Result<Self, CopyError> {
-        let generation = generation::begin(dir.path())?;
+        let generation = generation::begin(dir.path(), options)?;
         let map = Checkpoint::store(&generation.checkpoint_dir(), options.checkpoint_cache_bytes);
         let map = map.map_err(CheckpointError::from)?;
         Ok(Self {

@@ -8,9 +8,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use kv_common::history::BaseId;
+use kv_common::id::Seq;
 use kv_store::file::{create_dir, remove, replace, sync_dir};
 
-use crate::log_scan::scan;
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::log_scan::{Scan, scan};
+use crate::options::StorageOptions;
+use crate::segment::list_segments;
 
 const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "gen-";
@@ -79,8 +84,8 @@ pub(crate) fn current(data_dir: &Path) -> io::Result<Option<Generation>> {
 }
 
 /// Removes what unfinished copies and imports left, and makes the folders of a new generation.
-pub(crate) fn begin(data_dir: &Path) -> io::Result<Generation> {
-    let current = remove_unfinished(data_dir)?;
+pub(crate) fn begin(data_dir: &Path, options: &StorageOptions) -> io::Result<Generation> {
+    let current = remove_unfinished(data_dir, options)?;
     let number = current.map_or(0, |generation| generation.number) + 1;
     let generation = Generation::new(data_dir, number);
     create_dir(&generation.path)?;
@@ -91,14 +96,19 @@ pub(crate) fn begin(data_dir: &Path) -> io::Result<Generation> {
 
 /// Removes every generation that never counted, and returns the current one. What that one replaced
 /// is left as it is.
-pub(crate) fn remove_unfinished(data_dir: &Path) -> io::Result<Option<Generation>> {
+pub(crate) fn remove_unfinished(
+    data_dir: &Path,
+    options: &StorageOptions,
+) -> io::Result<Option<Generation>> {
     let current = current(data_dir)?;
     if current.is_none() {
-        refuse_lost_current(data_dir)?;
+        refuse_lost_current(data_dir, options)?;
     }
-    let newest = current.as_ref().map_or(0, |generation| generation.number);
     for generation in list(data_dir)? {
-        if generation.number > newest || current.is_none() {
+        let never_counted = current
+            .as_ref()
+            .is_none_or(|current| generation.number > current.number);
+        if never_counted {
             tracing::info!(folder = %generation.path.display(), "removing unfinished data");
             remove(&generation.path)?;
         }
@@ -139,23 +149,51 @@ fn list(data_dir: &Path) -> io::Result<Vec<Generation>> {
     Ok(generations)
 }
 
-/// A generation that never counted has no entries in its log. One that has some lost its `CURRENT`.
-fn refuse_lost_current(data_dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(data_dir)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
-            continue;
-        };
-        let log = data_dir.join(name).join("log");
-        let found = if log.is_dir() { scan(&log).ok() } else { None };
-        if found.is_some_and(|found| found.last > found.before || found.damage.is_some()) {
-            let what = format!(
-                "the file CURRENT is gone, and {name} holds entries: write its name into CURRENT"
-            );
-            return Err(io::Error::new(io::ErrorKind::NotFound, what));
-        }
+/// A generation that never counted holds nothing that was acknowledged. Where one may, `CURRENT` was
+/// lost.
+fn refuse_lost_current(data_dir: &Path, options: &StorageOptions) -> io::Result<()> {
+    let generations = list(data_dir)?;
+    let newest = generations
+        .iter()
+        .rev()
+        .find(|generation| has_entries(generation) || has_checkpoint(generation, options));
+    let Some(generation) = newest else {
+        return Ok(());
+    };
+    let what = format!(
+        "the file CURRENT is gone, and {} holds data: write its name into CURRENT",
+        generation.name()
+    );
+    Err(io::Error::new(io::ErrorKind::NotFound, what))
+}
+
+fn has_entries(generation: &Generation) -> bool {
+    let log = generation.log_dir();
+    // Nobody knows what is in a log that cannot be read.
+    let counts = |found: Scan| found.last > found.before || found.damage.is_some();
+    log.is_dir() && scan(&log).map_or(true, counts)
+}
+
+/// Whether the checkpoint may ever have counted. While a copy or an import fills it, its mark says
+/// nothing, and there is no log; an import counts when its file was renamed.
+fn has_checkpoint(generation: &Generation, options: &StorageOptions) -> bool {
+    let dir = generation.checkpoint_dir();
+    if !dir.is_dir() {
+        return false;
     }
-    Ok(())
+    let opened = Checkpoint::store(&dir, options.checkpoint_cache_bytes)
+        .map_err(CheckpointError::from)
+        .and_then(Checkpoint::over);
+    match opened {
+        Ok(checkpoint) => {
+            let unfinished = checkpoint.mark().import.as_ref();
+            let unfinished = unfinished.is_some_and(|import| !import.renamed);
+            let base = checkpoint.history().base();
+            !unfinished && (checkpoint.reached() > Seq::ZERO || base != BaseId::default())
+        }
+        Err(CheckpointError::NoMark) => false,
+        Err(_) => list_segments(&generation.log_dir()).is_ok_and(|found| !found.is_empty()),
+    }
 }
 
 /// Makes a generation the one that counts, in one step. Everything in it is durable already.
@@ -193,19 +231,27 @@ pub(crate) fn set_aside(data_dir: &Path, generation: &Generation) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::{begin, current, make_current, remove_unfinished, set_aside};
+    use crate::options::StorageOptions;
+
+    fn options() -> StorageOptions {
+        StorageOptions::default()
+    }
 
     #[test]
     fn only_the_current_generation_survives() {
         let dir = tempfile::tempdir().expect("a folder");
         let dir = dir.path();
         assert_eq!(current(dir).expect("reads"), None);
-        let first = begin(dir).expect("begins");
-        let first_again = begin(dir).expect("begins");
+        let first = begin(dir, &options()).expect("begins");
+        let first_again = begin(dir, &options()).expect("begins");
         assert_eq!(first, first_again, "an unfinished one leaves no trace");
         make_current(dir, &first).expect("switches");
-        let second = begin(dir).expect("begins");
+        let second = begin(dir, &options()).expect("begins");
         assert_ne!(first, second);
-        assert_eq!(remove_unfinished(dir).expect("cleans"), Some(first.clone()));
+        assert_eq!(
+            remove_unfinished(dir, &options()).expect("cleans"),
+            Some(first.clone())
+        );
         assert!(first.path.is_dir() && !second.path.exists());
     }
 
@@ -213,12 +259,12 @@ mod tests {
     fn what_is_set_aside_stays() {
         let dir = tempfile::tempdir().expect("a folder");
         let dir = dir.path();
-        let first = begin(dir).expect("begins");
+        let first = begin(dir, &options()).expect("begins");
         make_current(dir, &first).expect("switches");
-        let second = begin(dir).expect("begins");
+        let second = begin(dir, &options()).expect("begins");
         make_current(dir, &second).expect("switches");
         let aside = set_aside(dir, &first).expect("sets aside");
-        remove_unfinished(dir).expect("cleans");
+        remove_unfinished(dir, &options()).expect("cleans");
         assert!(aside.join("log").is_dir());
         assert_eq!(current(dir).expect("reads"), Some(second));
     }
@@ -226,10 +272,13 @@ mod tests {
     #[test]
     fn a_current_generation_that_is_gone_is_an_error() {
         let dir = tempfile::tempdir().expect("a folder");
-        let first = begin(dir.path()).expect("begins");
+        let first = begin(dir.path(), &options()).expect("begins");
         make_current(dir.path(), &first).expect("switches");
         std::fs::remove_dir_all(&first.path).expect("removes");
         assert!(current(dir.path()).is_err());
-        assert!(begin(dir.path()).is_err(), "nothing takes its place");
+        assert!(
+            begin(dir.path(), &options()).is_err(),
+            "nothing takes its place"
+        );
     }
 }

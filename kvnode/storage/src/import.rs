@@ -88,11 +88,11 @@ pub(crate) fn import(
         digest: state.digest(),
     };
     let base = BaseId(summary.digest);
-    checkpoint.stand_for(History::on_base(base))?;
-    checkpoint.note_import(ImportMark {
+    let import = ImportMark {
         summary,
         renamed: false,
-    })?;
+    };
+    checkpoint.stand_for_import(History::on_base(base), import)?;
     Log::create(
         &generation.log_dir(),
         base,

@@ -83,5 +83,5 @@ pub use meta_thread::{MetaEvent, MetaThread};
 pub use options::StorageOptions;
 pub use queue::{QueueError, ThreadPanicked};
 pub use rebuild::{RebuildError, RebuildPlan, Rebuilt, plan_rebuild};
-pub use recovery::{DataSet, DataSetError, open_data_set};
+pub use recovery::{DataSet, DataSetError, Past, open_data_set};
 pub use segment::SEGMENT_BYTES;

@@ -198,7 +198,7 @@ impl RebuildPlan {
             source,
         };
         let former = generation::current(dir.path()).map_err(io)?;
-        let target = generation::begin(dir.path()).map_err(io)?;
+        let target = generation::begin(dir.path(), options).map_err(io)?;
         let rebuilt = self.build(&target, options)?;
         generation::make_current(dir.path(), &target).map_err(io)?;
         if let Some(former) = former {
@@ -226,7 +226,7 @@ impl RebuildPlan {
             .prefix(".kvnode-recover-")
             .tempdir_in(near)
             .map_err(io)?;
-        let target = generation::begin(scratch.path()).map_err(io)?;
+        let target = generation::begin(scratch.path(), options).map_err(io)?;
         let rebuilt = self.build(&target, options)?;
         let sound = |error: DataSetError| RebuildError::NotSound(error.to_string());
         let data_set = recover(&target, options, true).map_err(sound)?;

@@ -38,6 +38,23 @@ pub struct DataSet {
     pub imported: Option<DataSummary>,
 }
 
+/// What a node was before this start, by its promises: it says what a data directory without data means.
+#[derive(Clone, Copy, Debug)]
+pub enum Past<'path> {
+    /// It never adopted a view, so it never had data that counts.
+    New {
+        /// A file that becomes the base, if it is there.
+        import_from: Option<&'path Path>,
+    },
+    /// It adopted a view. Data that is not there is lost.
+    Member,
+}
+
+impl Past<'_> {
+    /// A new node, and nothing to import.
+    pub const NEW: Self = Self::New { import_from: None };
+}
+
 /// Why the data of a node cannot be brought back.
 #[derive(Debug, thiserror::Error)]
 pub enum DataSetError {
@@ -66,9 +83,10 @@ pub enum DataSetError {
     Import(#[from] ImportError),
 }
 
-/// Opens the data of a node. A new data directory gets an empty data set, or, if `import_from`
-/// names a file that is there, one with that as its base. `tail_certain` is whether the log must
-/// still have everything that was ever acknowledged, unless it is damaged.
+/// Opens the data of a node. A new node gets an empty data set, or, if `import_from` names a file
+/// that is there, one with that as its base; a former member whose data is gone gets an empty one
+/// that is unfit. `tail_certain` is whether the log must still have everything that was ever
+/// acknowledged, unless it is damaged.
 ///
 /// Takes as long as reading everything takes.
 ///
@@ -79,9 +97,9 @@ pub fn open_data_set(
     dir: &DataDir,
     options: &StorageOptions,
     tail_certain: bool,
-    import_from: Option<&Path>,
+    past: Past<'_>,
 ) -> Result<DataSet, DataSetError> {
-    let open = || open_or_make(dir, options, tail_certain, import_from);
+    let open = || open_or_make(dir, options, tail_certain, past);
     dir.with_reserve(is_full_disk, open)
 }
 
@@ -89,28 +107,19 @@ fn open_or_make(
     dir: &DataDir,
     options: &StorageOptions,
     tail_certain: bool,
-    import_from: Option<&Path>,
+    past: Past<'_>,
 ) -> Result<DataSet, DataSetError> {
     let io = |source| DataSetError::Io {
         path: dir.path().display().to_string(),
         source,
     };
-    let current = generation::remove_unfinished(dir.path()).map_err(io)?;
+    let current = generation::remove_unfinished(dir.path(), options).map_err(io)?;
     let generation = match current {
         Some(generation) => {
             retirement::finish_replacing(dir.path(), &generation, options).map_err(io)?;
             generation
         }
-        None => {
-            let generation = generation::begin(dir.path()).map_err(io)?;
-            let import_from = import_from.filter(|path| path.exists());
-            match import_from {
-                Some(path) => import::import(path, &generation, options)?,
-                None => make_empty(&generation, options)?,
-            }
-            generation::make_current(dir.path(), &generation).map_err(io)?;
-            generation
-        }
+        None => make_first(dir.path(), options, past)?,
     };
     let mut data_set = match recover(&generation, options, tail_certain) {
         Err(error) if is_damage(&error) => {
@@ -119,17 +128,58 @@ fn open_or_make(
         }
         other => other?,
     };
-    if let Some(path) = import_from {
+    if let Past::New {
+        import_from: Some(path),
+    } = past
+    {
         import::finish(path, &mut data_set.checkpoint)?;
     }
     Ok(data_set)
 }
 
-/// An empty data set in a new generation.
-fn make_empty(generation: &Generation, options: &StorageOptions) -> Result<(), DataSetError> {
+/// The data set of a node that has none.
+fn make_first(
+    data_dir: &Path,
+    options: &StorageOptions,
+    past: Past<'_>,
+) -> Result<Generation, DataSetError> {
+    let io = |source| DataSetError::Io {
+        path: data_dir.display().to_string(),
+        source,
+    };
+    let generation = generation::begin(data_dir, options).map_err(io)?;
+    match past {
+        Past::New {
+            import_from: Some(path),
+        } if path.exists() => import::import(path, &generation, options)?,
+        Past::New { .. } => make_empty(&generation, options, None)?,
+        Past::Member => {
+            tracing::error!(
+                "the node was a member of a view and its data is gone; it takes a copy from a primary. If no \
+                 other node has the data, see `kvnode recover`, and `kvclient admin force-primary` on a node with \
+                 an older copy"
+            );
+            let cause = "the node was a member of a view and its data is gone".to_owned();
+            make_empty(&generation, options, Some(cause))?;
+        }
+    }
+    generation::make_current(data_dir, &generation).map_err(io)?;
+    Ok(generation)
+}
+
+/// An empty data set in a new generation. `unfit` is why the node must not be chosen for it.
+fn make_empty(
+    generation: &Generation,
+    options: &StorageOptions,
+    unfit: Option<String>,
+) -> Result<(), DataSetError> {
     let map = Checkpoint::store(&generation.checkpoint_dir(), options.checkpoint_cache_bytes)
         .map_err(CheckpointError::from)?;
-    Checkpoint::create(map, History::default())?;
+    let mut checkpoint = Checkpoint::create(map, History::default())?;
+    if let Some(cause) = unfit {
+        checkpoint.note_unfit(cause)?;
+    }
+    drop(checkpoint);
     let dir = generation.log_dir();
     Log::create(
         &dir,
@@ -194,12 +244,8 @@ fn start_over(
         path: data_dir.display().to_string(),
         source,
     };
-    let fresh = generation::begin(data_dir).map_err(io)?;
-    make_empty(&fresh, options)?;
-    let map = Checkpoint::store(&fresh.checkpoint_dir(), options.checkpoint_cache_bytes);
-    let mut checkpoint = Checkpoint::over(map.map_err(CheckpointError::from)?)?;
-    checkpoint.note_unfit(cause)?;
-    drop(checkpoint);
+    let fresh = generation::begin(data_dir, options).map_err(io)?;
+    make_empty(&fresh, options, Some(cause))?;
     generation::make_current(data_dir, &fresh).map_err(io)?;
     generation::set_aside(data_dir, damaged).map_err(io)?;
     recover(&fresh, options, false)

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use kv_common::entry::EntryBody;
 use kv_common::id::{Epoch, NodeId, Seq};
 use kvnode_core::state::State;
-use kvnode_storage::{DataDir, DataSet, Meta, MetaRecord, StorageOptions, open_data_set};
+use kvnode_storage::{DataDir, DataSet, Meta, MetaRecord, Past, StorageOptions, open_data_set};
 
 use support::node::{Node, apply};
 use support::numbers::Numbers;
@@ -267,7 +267,7 @@ fn logs_and_text(path: &Path) -> BTreeSet<Vec<u8>> {
 fn open(dir: &Path) -> Result<(MetaRecord, DataSet), String> {
     let open = DataDir::open(dir).map_err(|error| error.to_string())?;
     let (meta, _) = Meta::open(&open, NodeId(99)).map_err(|error| error.to_string())?;
-    let data_set = open_data_set(&open, &storage_options(), true, None);
+    let data_set = open_data_set(&open, &storage_options(), true, Past::NEW);
     let data_set = data_set.map_err(|error| error.to_string())?;
     Ok((meta.record().clone(), data_set))
 }

@@ -16,16 +16,22 @@ use kv_common::message::copy::PrimaryToJoiner;
 use kv_common::time::UnixMs;
 use kvnode_core::state::State;
 use kvnode_storage::{
-    CheckpointEvent, CopyError, CopyProgressed, CopyTarget, DataDir, DataSet, StorageOptions,
+    CheckpointEvent, CopyError, CopyProgressed, CopyTarget, DataDir, DataSet, Past, StorageOptions,
     open_data_set,
 };
 
 use support::node::{Node, apply, assert_same};
 use support::{at, batch, changes, copy_dir, delete, options, put, put_expiring, request};
 
+fn importing(file: &Path) -> Past<'_> {
+    Past::New {
+        import_from: Some(file),
+    }
+}
+
 fn reopen(path: &Path, options: &StorageOptions) -> DataSet {
     let dir = DataDir::open(path).expect("opens");
-    open_data_set(&dir, options, true, None).expect("recovers")
+    open_data_set(&dir, options, true, Past::NEW).expect("recovers")
 }
 
 /// The state with the tail applied.
@@ -185,7 +191,7 @@ fn a_dump_is_sorted_and_loads_back() {
     let file = dir.path().join("db.txt");
     fs::write(&file, &dumped).expect("writes");
     let data_dir = DataDir::open(&other).expect("opens");
-    let found = open_data_set(&data_dir, &options(), true, Some(&file)).expect("imports");
+    let found = open_data_set(&data_dir, &options(), true, importing(&file)).expect("imports");
     let imported = found.imported.expect("was imported");
     assert_eq!(
         (imported.keys, imported.digest),
@@ -199,7 +205,7 @@ fn a_dump_is_sorted_and_loads_back() {
     // At the next start the base is still there, and a file that appears later is none of it.
     fs::write(&file, "x y\n").expect("writes");
     let data_dir = DataDir::open(&other).expect("opens");
-    let found = open_data_set(&data_dir, &options(), true, Some(&file)).expect("opens");
+    let found = open_data_set(&data_dir, &options(), true, importing(&file)).expect("opens");
     assert_eq!(found.imported, Some(imported));
     assert_eq!(found.recovered.state.digest(), model.digest());
     assert!(file.exists());
@@ -235,11 +241,11 @@ fn an_import_that_was_cut_off_starts_over() {
     fs::write(&file, "%encoding=percent\na 1\nb %zz\n").expect("writes");
     let path = dir.path().join("node");
     let data_dir = DataDir::open(&path).expect("opens");
-    let failed = open_data_set(&data_dir, &options(), true, Some(&file)).expect_err("fails");
+    let failed = open_data_set(&data_dir, &options(), true, importing(&file)).expect_err("fails");
     assert!(failed.to_string().contains("line 3"), "{failed}");
     assert!(file.exists() && !path.join("CURRENT").exists());
     fs::write(&file, "a 2 c 3\nodd\n").expect("writes");
-    let found = open_data_set(&data_dir, &options(), true, Some(&file)).expect("imports");
+    let found = open_data_set(&data_dir, &options(), true, importing(&file)).expect("imports");
     assert_eq!(found.imported.expect("was imported").keys, 2);
 }
 
@@ -285,7 +291,7 @@ fn a_copy_taken_while_writes_and_checkpoints_go_on_is_exact() {
     node.dump();
 
     let joiner = DataDir::open(&dir.path().join("joiner")).expect("opens");
-    drop(open_data_set(&joiner, &options, true, None).expect("opens"));
+    drop(open_data_set(&joiner, &options, true, Past::NEW).expect("opens"));
     let mut target = CopyTarget::begin(&joiner, &options).expect("begins");
     let mut round = 4;
     let end = fetch(&mut node, &mut target, |node| {
@@ -330,7 +336,7 @@ fn data_that_the_copy_does_not_have_is_set_aside() {
     let file = dir.path().join("db.txt");
     fs::write(&file, "own data\n").expect("writes");
     let joiner = DataDir::open(&dir.path().join("joiner")).expect("opens");
-    drop(open_data_set(&joiner, &options(), true, Some(&file)).expect("imports"));
+    drop(open_data_set(&joiner, &options(), true, importing(&file)).expect("imports"));
     let mut target = CopyTarget::begin(&joiner, &options()).expect("begins");
     fetch(&mut source, &mut target, |_| {});
     let copied = target.finish().expect("finishes");
@@ -396,7 +402,7 @@ fn a_copy_that_was_cut_off_leaves_the_former_data() {
 fn a_copy_that_makes_no_sense_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let joiner = DataDir::open(dir.path()).expect("opens");
-    drop(open_data_set(&joiner, &options(), true, None).expect("opens"));
+    drop(open_data_set(&joiner, &options(), true, Past::NEW).expect("opens"));
     let begun = || {
         let mut target = CopyTarget::begin(&joiner, &options()).expect("begins");
         let begins = PrimaryToJoiner::Begins {

@@ -9,13 +9,19 @@ use std::path::{Path, PathBuf};
 
 use kv_common::id::Seq;
 use kvnode_core::state::State;
-use kvnode_storage::{DataDir, RebuildError, RebuildPlan, open_data_set, plan_rebuild};
+use kvnode_storage::{DataDir, Past, RebuildError, RebuildPlan, open_data_set, plan_rebuild};
 
 use support::node::{Node, apply, assert_same};
 use support::{changes, copy_dir, options, put, put_expiring};
 
 /// Sixty entries, a `db.txt` of the first forty, and a checkpoint of at least these. Returns the
 /// states at 40 and at 60.
+fn importing(file: &Path) -> Past<'_> {
+    Past::New {
+        import_from: Some(file),
+    }
+}
+
 fn write(path: &Path) -> [State; 2] {
     let mut node = Node::open(path, &options());
     let mut at_40 = None;
@@ -32,7 +38,7 @@ fn write(path: &Path) -> [State; 2] {
     let at_60 = node.stop(None);
     let mut model = State::new(0);
     let dir = DataDir::open(path).expect("opens");
-    let data_set = open_data_set(&dir, &options(), true, None).expect("recovers");
+    let data_set = open_data_set(&dir, &options(), true, Past::NEW).expect("recovers");
     for batch in data_set
         .log
         .reader()
@@ -57,7 +63,7 @@ fn rebuild(path: &Path) -> State {
     let dir = DataDir::open(path).expect("opens");
     let rebuilt = plan.carry_out(&dir, &options()).expect("is built");
     assert_eq!(rebuilt.at, plan.covers());
-    let data_set = open_data_set(&dir, &options(), true, None).expect("recovers");
+    let data_set = open_data_set(&dir, &options(), true, Past::NEW).expect("recovers");
     assert_eq!(data_set.recovered.unfit, None);
     let mut state = data_set.recovered.state;
     for batch in &data_set.recovered.tail {
@@ -110,7 +116,7 @@ fn a_start_in_between_takes_nothing_away() {
     damage_checkpoint(&path, "gen-000001");
     {
         let dir = DataDir::open(&path).expect("opens");
-        let started = open_data_set(&dir, &options(), true, None).expect("starts");
+        let started = open_data_set(&dir, &options(), true, Past::NEW).expect("starts");
         assert!(started.recovered.unfit.is_some());
     }
     let shown = plan(&path).expect("something is left").to_string();
@@ -183,7 +189,7 @@ fn what_is_left_can_be_written_as_text_elsewhere() {
     assert_eq!(rebuilt.keys, whole.keys());
     assert!(path.join("gen-000001").is_dir() && !path.join("gen-000002").exists());
     let elsewhere = DataDir::open(&dir.path().join("elsewhere")).expect("opens");
-    let imported = open_data_set(&elsewhere, &options(), true, Some(&file)).expect("imports");
+    let imported = open_data_set(&elsewhere, &options(), true, importing(&file)).expect("imports");
     assert_eq!(imported.recovered.state.digest(), whole.digest());
     assert_eq!(
         fs::read_dir(dir.path()).expect("lists").count(),

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use kvnode_storage::{
-    CheckpointEvent, CopyProgressed, CopyTarget, DataDir, DataSet, open_data_set, plan_rebuild,
+    CheckpointEvent, CopyProgressed, CopyTarget, DataDir, DataSet, Past, open_data_set,
+    plan_rebuild,
 };
 
 use support::node::Node;
@@ -16,7 +17,7 @@ use support::{changes, copy_dir, options, put};
 
 fn start(path: &Path) -> DataSet {
     let dir = DataDir::open(path).expect("opens");
-    open_data_set(&dir, &options(), true, None).expect("starts")
+    open_data_set(&dir, &options(), true, Past::NEW).expect("starts")
 }
 
 fn write(path: &Path, epoch: u64, entries: u64) {

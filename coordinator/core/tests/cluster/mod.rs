@@ -377,6 +377,7 @@ impl Cluster {
             followers: Vec::new(),
             copy: None,
             leaving: played.leaving,
+            unfit: None,
         }
     }
 

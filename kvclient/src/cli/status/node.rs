@@ -150,7 +150,8 @@ impl NodeLine {
                 .with("committed", positions.committed.0)
                 .with("applied", positions.applied.0)
                 .with("keys", report.keys)
-                .with("disk", disk_word(&report.disk));
+                .with("disk", disk_word(&report.disk))
+                .with("unfit", report.unfit.as_deref());
             if let Some(copy) = &report.copy {
                 let left_ms = time_left(copy).map(duration::millis);
                 let copy = Object::new()
@@ -228,6 +229,13 @@ fn state_text(node: &NodeStatus) -> String {
             return format!("disk slow: a flush takes {pending_ms} ms");
         }
         Some(DiskHealth::Works) | None => {}
+    }
+    if let Some(cause) = node
+        .report
+        .as_ref()
+        .and_then(|report| report.unfit.as_ref())
+    {
+        return format!("needs a copy: {cause}");
     }
     match silence {
         Some(silence) if duration::millis(silence) >= SILENCE_MS => {

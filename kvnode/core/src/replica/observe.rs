@@ -37,6 +37,7 @@ impl Replica {
             followers: self.follower_progress(now.monotonic),
             copy: local.copying.and_then(|copying| copying.progress),
             leaving: false,
+            unfit: local.unfit.as_deref().map(Box::from),
         }
     }
 

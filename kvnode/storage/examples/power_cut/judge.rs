@@ -10,7 +10,7 @@ use kv_common::db_txt::{Item, Reader};
 use kv_common::id::{Epoch, NodeId, Position, Seq};
 use kv_common::time::UnixMs;
 use kvnode_core::state::State;
-use kvnode_storage::{DataDir, DataSet, Meta, open_data_set};
+use kvnode_storage::{DataDir, DataSet, Meta, Past, open_data_set};
 
 use crate::workload::{batch, options};
 use crate::writer::Order;
@@ -67,7 +67,8 @@ impl Judge {
             return Err(format!("sealed {sealed}, promised {}", promised.sealed));
         }
         let options = options(order.fsync.into());
-        let data_set = open_data_set(&dir, &options, true, None).map_err(|error| text(&error))?;
+        let data_set =
+            open_data_set(&dir, &options, true, Past::NEW).map_err(|error| text(&error))?;
         if let Some(cause) = &data_set.recovered.unfit {
             return Err(format!("unfit: {cause}"));
         }

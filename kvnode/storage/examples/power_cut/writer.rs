@@ -12,7 +12,7 @@ use kvnode_core::input::Ticket;
 use kvnode_core::promise::Promises;
 use kvnode_storage::{
     CheckpointEvent, CheckpointHandle, CheckpointThread, DataDir, LogEvent, LogHandle, LogThread,
-    Meta, MetaEvent, MetaThread, open_data_set,
+    Meta, MetaEvent, MetaThread, Past, open_data_set,
 };
 
 use crate::Fsync;
@@ -69,7 +69,7 @@ pub(crate) fn write(order: &Order) {
     let options = options(order.fsync.into());
     let dir = DataDir::open(&order.data_dir).expect("the data directory opens");
     let (meta, _) = Meta::open(&dir, NodeId(1)).expect("the meta records open");
-    let data_set = open_data_set(&dir, &options, true, None).expect("the data opens");
+    let data_set = open_data_set(&dir, &options, true, Past::NEW).expect("the data opens");
     say("opened");
     let promises = meta.record().promises.clone();
     let last = data_set.recovered.history.last().seq;

@@ -10,7 +10,7 @@ use kv_common::id::{Epoch, Position, Seq};
 use kvnode_core::state::State;
 use kvnode_storage::{
     CheckpointEvent, CheckpointHandle, CheckpointThread, DataDir, DataSet, LogEvent, LogThread,
-    StorageOptions, open_data_set,
+    Past, StorageOptions, open_data_set,
 };
 
 use super::wait_until;
@@ -32,7 +32,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn open(path: &Path, options: &StorageOptions) -> Self {
         let dir = DataDir::open(path).expect("opens");
-        let data_set = open_data_set(&dir, options, true, None).expect("recovers");
+        let data_set = open_data_set(&dir, options, true, Past::NEW).expect("recovers");
         Self::over(dir, options, data_set)
     }
 

@@ -1,6 +1,6 @@
 //! Nodes that stop and come back.
 
-use process_tests::{Cluster, ClusterOptions, test_data};
+use process_tests::{Cluster, ClusterOptions, PATIENCE, test_data, wait_until};
 
 #[test]
 fn a_whole_cluster_that_was_stopped_has_everything() {
@@ -32,6 +32,42 @@ fn a_node_whose_data_is_gone_gets_a_copy() {
     // It is a new node now; what it was is gone for good, so that its name and address are free.
     cluster.start_node(&lost);
     cluster.wait_for_in_sync(3);
+    cluster.expect_equal_copies();
+}
+
+#[test]
+fn a_member_whose_data_alone_is_gone_is_not_taken_for_its_emptiness() {
+    let mut cluster = Cluster::of_three();
+    let user = cluster.user();
+    user.done(&["put", "k", "v"]);
+    let lost = cluster.backup();
+    for name in cluster.names() {
+        cluster.kill_node(&name);
+    }
+    // Who the node is and what it promised stays.
+    let folder = cluster.data_dir(&lost);
+    let generation = cluster.generation(&lost);
+    std::fs::remove_dir_all(folder.join(generation.trim())).expect("the data is removed");
+    std::fs::remove_file(folder.join("CURRENT")).expect("the file is removed");
+    cluster.start_node(&lost);
+    wait_until("status to say so", PATIENCE, || {
+        let status = user.run(&["status"]).stdout;
+        let status = String::from_utf8_lossy(&status).into_owned();
+        let said = status.contains("needs a copy: the node was a member of a view");
+        if said { Ok(()) } else { Err(status) }
+    });
+    assert!(
+        cluster
+            .log_of(&lost)
+            .contains("was a member of a view and its data is gone")
+    );
+    for name in cluster.names() {
+        if name != lost {
+            cluster.start_node(&name);
+        }
+    }
+    cluster.wait_for_in_sync(3);
+    assert_eq!(user.done(&["get", "k"]), "v");
     cluster.expect_equal_copies();
 }
 
