@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kv_common::id::{Address, NodeId, ShardId};
-use kv_common::message::control::{DataSummary, FsyncMode, HeldRole, NodeReport, Registration};
+use kv_common::message::control::{DataSummary, FsyncMode, NodeReport, Registration};
 use kv_common::view::PrimarySeat;
 use kv_daemon::config_file::InForce;
 use kv_daemon::logging::LogLevel;
@@ -158,7 +158,6 @@ struct Running {
     link: CoordinatorLink,
     http: Option<HttpServer>,
     events: Events,
-    tail_certain: bool,
 }
 
 fn serve(
@@ -257,7 +256,6 @@ fn start_threads(
     let meta = spawn_meta(meta, &mailbox)?;
     let now = clock::now();
     let unfit = data_set.recovered.unfit.is_some();
-    let tail_certain = data_set.recovered.tail_certain;
     let start = Start {
         identity,
         promises: record.promises,
@@ -305,7 +303,6 @@ fn start_threads(
         link,
         http: shown.http,
         events,
-        tail_certain,
     })
 }
 
@@ -397,7 +394,6 @@ fn stop(running: Running, db_txt: PathBuf) -> Result<(), NodeError> {
         link,
         http,
         events,
-        tail_certain,
     } = running;
     link.stop();
     if let Some(http) = http {
@@ -412,7 +408,7 @@ fn stop(running: Running, db_txt: PathBuf) -> Result<(), NodeError> {
         fetch,
         may_dump,
         disk_works,
-        role,
+        tail_certain,
     } = serving.into_remains();
     if let Some(fetch) = fetch {
         fetch.stop();
@@ -426,9 +422,8 @@ fn stop(running: Running, db_txt: PathBuf) -> Result<(), NodeError> {
         return Err(unclean("the disk failed; what was acknowledged is kept"));
     }
     // A tail that may be missing is made up for by a primary, not by a stop in order.
-    let in_step = matches!(role, HeldRole::Follower { .. } | HeldRole::Primary { .. });
     meta.store(MetaRecord {
-        clean_stop: tail_certain || in_step,
+        clean_stop: tail_certain,
         ..meta.record().clone()
     })?;
     tracing::info!("stopped");

@@ -45,6 +45,8 @@ pub(crate) struct Following {
     epoch: Epoch,
     link: LinkId,
     stage: Stage,
+    /// Where the primary's log ended when it asked for the match.
+    primary_end: Seq,
     /// `sent_at` of the newest message.
     answers: Monotonic,
     heard_at: Monotonic,
@@ -65,6 +67,7 @@ impl Following {
             seat,
             epoch: stamp.epoch,
             link,
+            primary_end: request.history.last().seq,
             stage: Stage::AwaitingView(request),
             answers: stamp.sent_at,
             heard_at: now.monotonic,
@@ -127,6 +130,7 @@ impl Following {
 
     fn matched(&mut self, now: Now, local: &mut Local, common: Position) {
         self.stage = Stage::Matched;
+        self.review_tail(local);
         let message = FollowerToPrimary::Matched {
             epoch: self.epoch,
             answers: self.answers,
@@ -260,7 +264,19 @@ impl Following {
         }
     }
 
+    /// What members of this epoch's view or of an earlier one ever acknowledged together was in the
+    /// primary's log at the match, and is held here from some point on; what comes later is not
+    /// committed without this member. The commit mark would not do: a primary that takes over may have
+    /// acknowledged entries behind it.
+    fn review_tail(&self, local: &mut Local) {
+        let member = local.view().is_some_and(|view| view.has_member(local.me()));
+        if self.is_matched() && member && local.log.held() >= self.primary_end {
+            local.tail_is_made_up_for();
+        }
+    }
+
     fn acknowledge(&self, now: Now, local: &mut Local) {
+        self.review_tail(local);
         let message = FollowerToPrimary::Ack {
             epoch: self.epoch,
             answers: self.answers,

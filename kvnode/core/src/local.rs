@@ -61,6 +61,7 @@ pub(crate) struct Local {
     pub(crate) refused_messages: Tally<MessageRefusal>,
     /// Whether somebody listens to what happens to keys.
     pub(crate) tells_key_events: bool,
+    /// Whether the log must have all that this node ever acknowledged.
     tail_certain: bool,
     storing: VecDeque<(Ticket, AfterStored)>,
     last_ticket: Ticket,
@@ -186,6 +187,16 @@ impl Local {
             self.log.apply(entry.position.seq);
             done(&entry);
         }
+    }
+
+    /// Whatever an earlier run lost of what it had acknowledged is here again.
+    pub(crate) fn tail_is_made_up_for(&mut self) {
+        self.tail_certain = true;
+    }
+
+    /// Whether the log must have all that this node ever acknowledged.
+    pub(crate) fn tail_is_certain(&self) -> bool {
+        self.tail_certain
     }
 
     /// How far the log goes, for who chooses a primary; none if this data must not be chosen.

@@ -93,8 +93,8 @@ pub(crate) struct Remains {
     pub(crate) may_dump: bool,
     /// Whether everything that was taken is, or will be, on the disk.
     pub(crate) disk_works: bool,
-    /// The role that the node held at the end.
-    pub(crate) role: HeldRole,
+    /// Whether the log must have all that was ever acknowledged.
+    pub(crate) tail_certain: bool,
 }
 
 /// The storage threads, as the serving thread sees them.
@@ -215,15 +215,14 @@ impl Shard {
     }
 
     pub(super) fn into_remains(self) -> Remains {
-        let role = self.replica.role();
-        let copying = matches!(role, HeldRole::Copying { .. });
+        let copying = matches!(self.replica.role(), HeldRole::Copying { .. });
         Remains {
             data: self.storage.data,
             meta: self.storage.meta,
             fetch: self.fetches.into_current(),
             may_dump: !copying && !self.storage.unfit,
             disk_works: self.disk_works,
-            role,
+            tail_certain: self.replica.tail_is_certain(),
         }
     }
 

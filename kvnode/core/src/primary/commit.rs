@@ -62,6 +62,8 @@ impl Primary {
             return;
         }
         self.phase = Phase::Serving;
+        // It was chosen for what it has, and every member of the view has that now.
+        local.tail_is_made_up_for();
         let backups = self.view.backups.len();
         local.role_changed(format!(
             "primary of epoch {}, serving from position {} on, {backups} backups",

@@ -124,6 +124,13 @@ impl Replica {
         self.role().primary_epoch().is_some() && has_backups && self.local.coordinator_up
     }
 
+    /// Whether the log must have all that this node ever acknowledged: what a run that did not end cleanly
+    /// may have lost is made up for.
+    #[must_use]
+    pub fn tail_is_certain(&self) -> bool {
+        self.local.tail_is_certain()
+    }
+
     /// Whether the coordinator is connected.
     #[must_use]
     pub fn hears_coordinator(&self) -> bool {
