@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use kv_common::id::{Incarnation, NodeId};
-use kv_common::message::control::{NodeReport, Standing};
+use kv_common::message::control::{DiskHealth, NodeReport, Standing};
 use kv_common::time::Monotonic;
 use kv_common::timing::Timing;
 use kv_common::view::PrimarySeat;
@@ -23,6 +23,8 @@ pub(crate) struct Heard {
     pub(crate) lost_at: Option<Monotonic>,
     /// The newest report, and when it came.
     pub(crate) report: Option<(NodeReport, Monotonic)>,
+    /// Since when its reports say that its disk failed.
+    broken_since: Option<Monotonic>,
 }
 
 /// What the coordinator hears.
@@ -100,6 +102,7 @@ impl Liveness {
             heard_at: now,
             lost_at: None,
             report: None,
+            broken_since: None,
         };
         let before = self.nodes.insert(node, heard)?;
         before.connection.filter(|old| *old != connection)
@@ -134,6 +137,8 @@ impl Liveness {
 
     pub(crate) fn reported(&mut self, now: Monotonic, node: NodeId, report: NodeReport) {
         if let Some(heard) = self.nodes.get_mut(&node) {
+            let broken = matches!(report.disk, DiskHealth::Failed(_));
+            heard.broken_since = broken.then(|| heard.broken_since.unwrap_or(now));
             heard.report = Some((report, now));
         }
     }
@@ -178,6 +183,22 @@ impl Liveness {
     pub(crate) fn silent_for(&self, now: Monotonic, node: NodeId) -> std::time::Duration {
         let heard_at = self.nodes.get(&node).map(|heard| heard.heard_at);
         now.since(heard_at.unwrap_or_default().max(self.counts_from))
+    }
+
+    /// Whether a node is connected and its disk works, as far as it told.
+    pub(crate) fn can_take_part(&self, node: NodeId) -> bool {
+        self.nodes
+            .get(&node)
+            .is_some_and(|heard| heard.connection.is_some() && heard.broken_since.is_none())
+    }
+
+    /// For how long a node could not take part: it was silent, or its disk broken.
+    pub(crate) fn out_for(&self, now: Monotonic, node: NodeId) -> std::time::Duration {
+        let broken_since = self.nodes.get(&node).and_then(|heard| heard.broken_since);
+        let broken = broken_since
+            .map(|since| now.since(since))
+            .unwrap_or_default();
+        self.silent_for(now, node).max(broken)
     }
 
     pub(crate) fn forget(&mut self, node: NodeId) {

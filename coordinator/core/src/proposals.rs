@@ -78,9 +78,9 @@ impl Coordinator {
         self.install(now, next, "proposal", what);
     }
 
-    /// The nodes that the primary is to bring in: connected, not members, as many as copies are
-    /// missing, none of them drained. Who was a member comes first. A node that never was one takes the place of a member
-    /// that is away only when no former member could come back for it soon.
+    /// The nodes that the primary is to bring in: connected, with a disk that works, not members, as many as
+    /// copies are missing, none of them drained. Who was a member comes first. A node that never was one takes
+    /// the place of a member that is away only when no former member could come back for it soon.
     pub(crate) fn joiners(&self) -> Vec<NodeId> {
         let Some(view) = self.state.view() else {
             return Vec::new();
@@ -90,9 +90,9 @@ impl Coordinator {
         let (former, fresh): (Vec<NodeId>, Vec<NodeId>) = self
             .live
             .nodes
-            .iter()
-            .filter(|(_, heard)| heard.connection.is_some())
-            .map(|(node, _)| *node)
+            .keys()
+            .copied()
+            .filter(|node| self.live.can_take_part(*node))
             .filter(outside)
             .filter(|node| !self.state.is_drained(*node))
             .partition(|node| self.state.was_member(*node));
@@ -104,8 +104,8 @@ impl Coordinator {
         joiners
     }
 
-    /// How many former members are away, not for long, and not replaced: a node that has the address
-    /// of another took its place for good.
+    /// How many former members are away, or here with a broken disk, not for long, and not replaced: a node
+    /// that has the address of another took its place for good.
     fn former_members_expected_back(&self) -> usize {
         let Some(view) = self.state.view() else {
             return 0;
@@ -115,8 +115,8 @@ impl Coordinator {
             .nodes()
             .iter()
             .filter(|(node, known)| known.was_member && !view.has_member(**node))
-            .filter(|(node, _)| !self.live.is_connected(**node) && !self.state.is_drained(**node))
-            .filter(|(node, _)| self.live.silent_for(now, **node) < PATIENCE_WITH_FORMER_MEMBERS)
+            .filter(|(node, _)| !self.live.can_take_part(**node) && !self.state.is_drained(**node))
+            .filter(|(node, _)| self.live.out_for(now, **node) < PATIENCE_WITH_FORMER_MEMBERS)
             .filter(|(node, known)| !self.has_successor(**node, &known.info.address))
             .count()
     }
