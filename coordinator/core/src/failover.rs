@@ -14,7 +14,8 @@ use crate::liveness::Liveness;
 /// A planned switchover under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Handover {
-    pub(crate) to: NodeId,
+    /// The run of the target that is to take over: a later one may have lost what it is chosen for.
+    pub(crate) to: PrimarySeat,
     /// The order that waits for its end, if somebody gave one.
     pub(crate) token: Option<OrderToken>,
     /// After this, the ordinary way is taken.

@@ -147,6 +147,12 @@ impl Liveness {
         self.nodes.get(&node)?.connection
     }
 
+    /// Which run of a node is connected.
+    pub(crate) fn connected_run_of(&self, node: NodeId) -> Option<Incarnation> {
+        let heard = self.nodes.get(&node)?;
+        heard.connection.map(|_| heard.incarnation)
+    }
+
     pub(crate) fn is_connected(&self, node: NodeId) -> bool {
         self.connection_of(node).is_some()
     }

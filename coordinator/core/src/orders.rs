@@ -5,7 +5,7 @@ use kv_common::message::control::CoordinatorToNode;
 use kv_common::message::registry::Order;
 use kv_common::refusal::Refusal;
 use kv_common::time::Now;
-use kv_common::view::View;
+use kv_common::view::{PrimarySeat, View};
 
 use crate::cluster_state::Command;
 use crate::coordinator::{Coordinator, SHARD};
@@ -119,11 +119,18 @@ impl Coordinator {
             .live
             .connection_of(view.primary.node)
             .ok_or("the primary is not connected")?;
+        let incarnation = self
+            .live
+            .connected_run_of(to)
+            .ok_or("the target is not connected")?;
         let seal = self.order_seal(now);
         let timing = view.settings.timing();
         if let Some(failover) = &mut self.failover {
             failover.handover = Some(Handover {
-                to,
+                to: PrimarySeat {
+                    node: to,
+                    incarnation,
+                },
                 token,
                 give_up_at: now
                     .monotonic

@@ -73,18 +73,18 @@ impl Coordinator {
             return;
         };
         let (token, to) = (handover.token, handover.to);
-        let Some(target) = self.live.nodes.get(&to).map(|heard| heard.incarnation) else {
-            return;
-        };
         let mut view = old.clone();
         view.epoch = failover.epoch;
-        view.primary.node = to;
-        view.primary.incarnation = target;
-        view.backups = old.members().filter(|member| *member != to).collect();
+        view.primary = to;
+        let others = old.members().filter(|member| *member != to.node);
+        view.backups = others.collect();
         view.backups.sort_unstable();
         view.release = Some(release);
         view.settings = self.settings.of_views();
-        let (from, name) = (self.state.name_of(old.primary.node), self.state.name_of(to));
+        let (from, name) = (
+            self.state.name_of(old.primary.node),
+            self.state.name_of(to.node),
+        );
         let what = format!("{from} handed over to {name}");
         let epoch = view.epoch;
         self.install(now, view, "switchover", what);
@@ -102,11 +102,13 @@ impl Coordinator {
             return false;
         };
         let primary_gone = !self.live.is_connected(view.primary.node);
-        let target_gone = !self.live.is_connected(handover.to);
+        // A run that began meanwhile was not asked what it still has.
+        let target = handover.to;
+        let target_gone = self.live.connected_run_of(target.node) != Some(target.incarnation);
         if now.monotonic < handover.give_up_at && !primary_gone && !target_gone {
             return false;
         }
-        self.handover_failed("it took too long, or one of the two was lost");
+        self.handover_failed("it took too long, or one of the two was lost or restarted");
         true
     }
 
