@@ -224,6 +224,15 @@ impl Local {
         self.emit(Effect::SendCoordinator(NodeToCoordinator::Sealed(answer)));
     }
 
+    pub(crate) fn handover_failed(&mut self, epoch: Epoch, why: &str) {
+        let message = NodeToCoordinator::HandoverFailed {
+            shard: self.identity.shard,
+            epoch,
+            why: why.to_owned(),
+        };
+        self.emit(Effect::SendCoordinator(message));
+    }
+
     /// What a client is told that asks a node which is not primary.
     pub(crate) fn not_primary(&self) -> Refusal {
         if let Some(failure) = &self.disk_failure {

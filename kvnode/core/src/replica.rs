@@ -132,9 +132,7 @@ impl Replica {
                 epoch,
                 to,
                 seal,
-            } if shard == self.local.identity.shard => {
-                self.with_primary(|primary, local| primary.hand_over(now, local, epoch, to, seal));
-            }
+            } if shard == self.local.identity.shard => self.hand_over(now, epoch, to, seal),
             Input::Seal { .. } | Input::Handover { .. } => {
                 self.local
                     .refused_messages
@@ -214,6 +212,15 @@ impl Replica {
         if let Role::Primary(primary) = &mut self.role {
             let next = step(primary, &mut self.local);
             self.after_primary(next);
+        }
+    }
+
+    /// The coordinator waits for an answer to its order, also from a node that is not primary (yet).
+    fn hand_over(&mut self, now: Now, epoch: Epoch, to: NodeId, seal: Epoch) {
+        if matches!(self.role, Role::Primary(_)) {
+            self.with_primary(|primary, local| primary.hand_over(now, local, epoch, to, seal));
+        } else {
+            self.local.handover_failed(epoch, "the node is not primary");
         }
     }
 

@@ -2,12 +2,10 @@
 //! then the epoch is released for good.
 
 use kv_common::id::{Epoch, NodeId};
-use kv_common::message::control::NodeToCoordinator;
 use kv_common::time::Now;
 
 use super::follower::Exchange;
 use super::{Next, Phase, Primary};
-use crate::effect::Effect;
 use crate::local::Local;
 use crate::refused_messages::MessageRefusal;
 
@@ -21,12 +19,12 @@ impl Primary {
         to: NodeId,
         seal: Epoch,
     ) -> Next {
-        if epoch != self.view.epoch {
+        if epoch < self.view.epoch {
             local.refused_messages.count(MessageRefusal::OldOrder);
             return Next::Stay;
         }
-        if let Err(why) = self.may_hand_over(to) {
-            self.handover_failed(local, why);
+        if let Err(why) = self.may_hand_over(epoch, to) {
+            local.handover_failed(epoch, why);
             return Next::Stay;
         }
         let name = local.name_of(to);
@@ -40,7 +38,10 @@ impl Primary {
         self.advance(now, local)
     }
 
-    fn may_hand_over(&self, to: NodeId) -> Result<(), &'static str> {
+    fn may_hand_over(&self, epoch: Epoch, to: NodeId) -> Result<(), &'static str> {
+        if epoch > self.view.epoch {
+            return Err("the primary has not entered the view yet");
+        }
         if !matches!(self.phase, Phase::Serving) {
             return Err("the primary is taking over or handing over already");
         }
@@ -85,18 +86,9 @@ impl Primary {
             return;
         }
         self.phase = Phase::Serving;
-        self.handover_failed(local, why);
+        local.handover_failed(self.view.epoch, why);
         for (client, request) in std::mem::take(&mut self.parked) {
             self.request(now, local, client, request);
         }
-    }
-
-    fn handover_failed(&self, local: &mut Local, why: &str) {
-        let message = NodeToCoordinator::HandoverFailed {
-            shard: self.view.shard,
-            epoch: self.view.epoch,
-            why: why.to_owned(),
-        };
-        local.emit(Effect::SendCoordinator(message));
     }
 }
