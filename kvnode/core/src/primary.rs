@@ -131,7 +131,7 @@ impl Primary {
     pub(crate) fn continue_in(&mut self, now: Now, local: &mut Local, view: View) {
         // What was executed under the old epoch belongs to it.
         self.close_batch(now, local);
-        self.give_up_handover(now, local, "the view changed");
+        self.end_handover(local, "the view changed");
         local.role_changed(format!("primary goes on in {}", describe(local, &view)));
         self.timing = view.settings.timing();
         self.writer.enter_epoch(view.epoch);
@@ -143,6 +143,8 @@ impl Primary {
         }
         self.keep_links(now, local);
         self.match_all(now, local);
+        // What waited is of the new epoch.
+        self.execute_parked(now, local);
     }
 
     /// Follows the map: joiners may have come or gone.

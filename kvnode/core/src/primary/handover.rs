@@ -82,11 +82,19 @@ impl Primary {
 
     /// Goes on as primary, and executes what waited.
     pub(super) fn give_up_handover(&mut self, now: Now, local: &mut Local, why: &str) {
-        if !matches!(self.phase, Phase::HandingOver { .. }) {
-            return;
+        self.end_handover(local, why);
+        self.execute_parked(now, local);
+    }
+
+    /// Goes on as primary. What waited is still to be executed.
+    pub(super) fn end_handover(&mut self, local: &mut Local, why: &str) {
+        if matches!(self.phase, Phase::HandingOver { .. }) {
+            self.phase = Phase::Serving;
+            local.handover_failed(self.view.epoch, why);
         }
-        self.phase = Phase::Serving;
-        local.handover_failed(self.view.epoch, why);
+    }
+
+    pub(super) fn execute_parked(&mut self, now: Now, local: &mut Local) {
         for (client, request) in std::mem::take(&mut self.parked) {
             self.request(now, local, client, request);
         }
