@@ -155,7 +155,7 @@ impl Follower {
 
     /// A batch up to `last` went out.
     pub(super) fn sent(&mut self, now: Monotonic, last: Seq, bytes: usize) {
-        if self.in_flight.is_empty() {
+        if !self.has_entries_waiting() {
             self.progressed_at = now;
         }
         if bytes > BATCH_TARGET_BYTES {
@@ -171,9 +171,16 @@ impl Follower {
         };
     }
 
-    /// Whether something was sent that it has not acknowledged.
+    /// Whether it has something that it has not acknowledged: what was sent, or what it had at the match and
+    /// has not flushed.
     pub(super) fn has_entries_waiting(&self) -> bool {
-        !self.in_flight.is_empty()
+        match self.exchange {
+            Exchange::Streaming { next, .. } => self.held.unwrap_or(Seq::ZERO).next() < next,
+            Exchange::Down { .. }
+            | Exchange::Matching { .. }
+            | Exchange::NeedsCopy
+            | Exchange::Failed => false,
+        }
     }
 
     /// When it last answered, or will have done what large batches give it to do: take, check,
