@@ -28,6 +28,11 @@ pub const COMMAND_MAX_BYTES: usize = VALUE_MAX_BYTES + KEY_MAX_BYTES;
 pub const NODES_MAX: usize = 256;
 /// Numbers that a session may have above its floor.
 pub const SESSION_WINDOW: u64 = 1024;
+/// What the recorded replies of one session may take of the memory; one that would exceed it waits for the
+/// client's floor. A single reply is kept however long it is.
+pub const SESSION_REPLIES_MAX_BYTES: u64 = VALUE_MAX_BYTES as u64;
+/// What the recorded replies of all sessions may take; a request that would exceed it is refused.
+pub const SHARD_REPLIES_MAX_BYTES: u64 = 1 << 30;
 /// Sessions that a shard keeps; a further one is refused.
 pub const SESSIONS_MAX: usize = 100_000;
 /// Epochs that a node's history reaches back.

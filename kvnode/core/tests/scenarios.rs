@@ -25,7 +25,7 @@
 //! | `disk quick`, `disk slow` | it does so at once, or when it is said |
 //! | `disk fails CAUSE` | it takes nothing more |
 //! | `copy done entries RUNS`, `copy fails` | a copy ends |
-//! | `ask CLIENT [as E.SEQ number N [floor F]] COMMAND` | `put K V [for TIME]`, `put-if-absent K V`, `get K`, `delete K`, `incr K`, `clear`, `open-session`, `end-session E.SEQ` |
+//! | `ask CLIENT [as E.SEQ number N [floor F]] COMMAND` | `put K V [for TIME]`, `put-if-absent K V`, `swap K BYTES`, `get K`, `delete K`, `incr K`, `clear`, `open-session`, `end-session E.SEQ` |
 //! | `listen on\|off` | whether somebody wants to hear what happens to keys |
 //! | `wait TIME` | time passes |
 //! | `pause TIME` | the process stands still |
@@ -81,6 +81,39 @@ fn scenarios_end_as_they_are_written() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// Here and not in a file of its own, because of the sizes: the bound is the true one.
+#[test]
+fn a_session_that_keeps_too_much_is_refused_before_anything_is_logged() {
+    let commands = "start node 1\ndisk quick\nanswering 2\nmap epoch 1 primary 1 backups 2\nlink 2\nwait 500ms\n\
+                    ask anna open-session\n\
+                    ask anna as 1.1 number 1 swap big 30000000\n\
+                    ask anna as 1.1 number 2 swap big 30000000\n\
+                    ask anna as 1.1 number 3 swap big 30000000\n\
+                    ask anna as 1.1 number 4 swap big 30000000\n\
+                    show\n\
+                    ask anna as 1.1 number 3 swap big 30000000\n\
+                    ask anna as 1.1 number 4 floor 2 swap big 30000000\n\
+                    show\n";
+    let happened = Rig::default().run(commands);
+    let told = happened.lines().filter(|line| {
+        let of_interest = ["to anna", "appended"];
+        of_interest.iter().any(|words| line.contains(words))
+    });
+    let told: Vec<_> = told.map(|line| line[9..].trim()).collect();
+    let expected = [
+        "to anna: session 1.1 is open",
+        "to anna: no such key",
+        "to anna: 30000000 bytes",
+        "to anna: 30000000 bytes",
+        "to anna: refused: request 4 is more than 3 above the session's floor 0",
+        "primary of epoch 1; view 1, seal 0; appended 4, held 4, committed 4, applied 4, assured 4; 1 keys",
+        "to anna: 30000000 bytes",
+        "to anna: 30000000 bytes",
+        "primary of epoch 1; view 1, seal 0; appended 5, held 5, committed 5, applied 5, assured 5; 1 keys",
+    ];
+    assert_eq!(told, expected);
 }
 
 /// The names of files in the rows below `heading`, up to the next heading, but for the first column.

@@ -144,6 +144,9 @@ impl Primary {
             floor: stamp.floor,
             reply: encode_reply(&execution.reply),
         });
+        if let Some(record) = &record {
+            local.state.sessions().check_room(record)?;
+        }
         self.note_events(local, &request.command, &execution);
         let seq = self.append_changes(local, record, execution.changes).seq;
         if let Some(stamp) = stamp {

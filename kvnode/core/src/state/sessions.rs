@@ -15,6 +15,8 @@
 //!
 //! All numbers are little-endian.
 
+mod room;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -24,11 +26,15 @@ use kv_common::limits::SESSION_WINDOW;
 
 const VERSION: u8 = 1;
 const RECORD_HEAD_BYTES: usize = 20;
+/// What a record takes of the memory beside its reply, about.
+const RECORD_MEMORY_BYTES: u64 = 96;
 
 /// All sessions of a shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sessions {
     by_id: BTreeMap<SessionId, Session>,
+    /// What the records of all sessions take of the memory.
+    kept_bytes: u64,
 }
 
 /// One session.
@@ -38,6 +44,8 @@ struct Session {
     /// By number, ascending, all above the floor. A client numbers its requests upwards, so new
     /// ones go to the end, as a rule.
     records: VecDeque<AnsweredRequest>,
+    /// What the records take of the memory.
+    kept_bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,11 +143,11 @@ impl Sessions {
         match &entry.body {
             EntryBody::OpenSession => {
                 let id = SessionId(entry.position);
-                self.by_id.insert(id, Session::default());
+                self.put(id, Session::default());
             }
             EntryBody::EndSessions(ids) => {
                 for id in ids {
-                    self.by_id.remove(id);
+                    self.remove(id);
                 }
             }
             EntryBody::Changes {
@@ -147,7 +155,9 @@ impl Sessions {
                 ..
             } => {
                 if let Some(session) = self.by_id.get_mut(&request.id.session) {
+                    self.kept_bytes -= session.kept_bytes;
                     session.record(entry.position.seq, request);
+                    self.kept_bytes += session.kept_bytes;
                 }
             }
             EntryBody::Changes { request: None, .. } | EntryBody::Mark => {}
@@ -196,19 +206,30 @@ impl Sessions {
     /// When the bytes are not a session. Nothing is changed then.
     pub fn load(&mut self, id: SessionId, encoded: &[u8]) -> Result<(), SessionDecodeError> {
         let session = Session::decode(encoded)?;
-        self.by_id.insert(id, session);
+        self.put(id, session);
         Ok(())
+    }
+
+    fn put(&mut self, id: SessionId, session: Session) {
+        self.remove(&id);
+        self.kept_bytes += session.kept_bytes;
+        self.by_id.insert(id, session);
+    }
+
+    fn remove(&mut self, id: &SessionId) {
+        if let Some(session) = self.by_id.remove(id) {
+            self.kept_bytes -= session.kept_bytes;
+        }
     }
 }
 
 impl Session {
     fn record(&mut self, seq: Seq, request: &RequestRecord) {
         self.floor = self.floor.max(request.floor);
-        while self
-            .records
-            .front()
-            .is_some_and(|record| record.number <= self.floor)
+        while let Some(first) = self.records.front()
+            && first.number <= self.floor
         {
+            self.kept_bytes -= kept_bytes(&first.reply);
             self.records.pop_front();
         }
         let number = request.id.number;
@@ -218,8 +239,12 @@ impl Session {
         // The reply is a slice of the batch it came in, and must not keep all of that in memory.
         let reply = Bytes::copy_from_slice(&request.reply);
         let record = AnsweredRequest { number, seq, reply };
+        self.kept_bytes += kept_bytes(&record.reply);
         match self.place_of(number) {
-            Ok(index) => self.records[index] = record,
+            Ok(index) => {
+                self.kept_bytes -= kept_bytes(&self.records[index].reply);
+                self.records[index] = record;
+            }
             Err(index) => self.records.insert(index, record),
         }
     }
@@ -261,6 +286,7 @@ impl Session {
             return Err(SessionDecodeError::Short);
         }
         let mut records = VecDeque::with_capacity(count);
+        let mut kept = 0;
         let mut last_number = floor;
         for _ in 0..count {
             let number = input.try_get_u64_le().map_err(short)?;
@@ -275,14 +301,24 @@ impl Session {
             last_number = number;
             input = rest;
             let reply = Bytes::copy_from_slice(reply);
+            kept += kept_bytes(&reply);
             records.push_back(AnsweredRequest { number, seq, reply });
         }
         if input.has_remaining() {
             let left = input.remaining();
             return Err(SessionDecodeError::TooLong { left });
         }
-        Ok(Self { floor, records })
+        Ok(Self {
+            floor,
+            records,
+            kept_bytes: kept,
+        })
     }
+}
+
+/// What a record with this reply takes of the memory.
+fn kept_bytes(reply: &Bytes) -> u64 {
+    RECORD_MEMORY_BYTES + reply.len() as u64
 }
 
 #[cfg(test)]

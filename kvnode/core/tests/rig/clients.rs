@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use kv_common::command::{Command, Expiry, PutCondition};
+use kv_common::edit::{Edit, ExpiryEdit};
 use kv_common::id::{RequestId, SessionId};
 use kv_common::message::client::SessionStamp;
 use kvnode_core::input::{ClientToken, Input};
 
 use super::Rig;
-use super::words::{Words, duration, position};
+use super::words::{Words, duration, number, position};
 
 impl Rig {
     /// A client asks. Its answer, whenever it comes, is noted under its name.
@@ -61,11 +62,26 @@ fn command_of(words: &[&str]) -> Command {
             key: bytes(key),
             by: 1,
         },
+        ["swap", key, length] => swap(bytes(key), number(length)),
         ["clear"] => Command::Clear,
         ["open-session"] => Command::OpenSession,
         ["end-session", session] => Command::EndSession {
             session: SessionId(position(session)),
         },
         other => panic!("'{}' is no command of a client", other.join(" ")),
+    }
+}
+
+/// Sets a value of so many bytes, and answers the old one.
+fn swap(key: Bytes, length: u64) -> Command {
+    let length = usize::try_from(length).expect("a length");
+    Command::Edit {
+        key,
+        edit: Edit::Set {
+            value: Bytes::from(vec![b'x'; length]),
+            expiry: ExpiryEdit::Drop,
+            condition: PutCondition::Always,
+            returns_old: true,
+        },
     }
 }

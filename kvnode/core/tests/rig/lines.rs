@@ -94,6 +94,7 @@ pub(crate) fn answer(result: &Result<Reply, Refusal>, lease_until: Option<Monoto
         Ok(Reply::Done) => "done".to_owned(),
         Ok(Reply::ConditionFailed) => "its condition does not hold".to_owned(),
         Ok(Reply::Value(None)) => "no such key".to_owned(),
+        Ok(Reply::Value(Some(value))) if value.len() > 100 => format!("{} bytes", value.len()),
         Ok(Reply::Value(Some(value))) => format!("'{}'", text(value)),
         Ok(Reply::Count(count)) => format!("{count} keys"),
         Ok(Reply::Integer(number)) => format!("the number {number}"),
