@@ -20,14 +20,22 @@ macro_rules! opaque_id {
         }
 
         impl std::str::FromStr for $name {
-            type Err = std::num::ParseIntError;
+            type Err = NoId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                u64::from_str_radix(text, 16).map(Self)
+                // The number alone would take a sign as well.
+                let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let number = u64::from_str_radix(text, 16).ok();
+                number.filter(|_| digits).map(Self).ok_or(NoId)
             }
         }
     };
 }
+
+/// Text that is not the id of anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id is 1 to 16 hexadecimal digits, such as 3f00d2c19ab47e65")]
+pub struct NoId;
 
 opaque_id! {
     /// A node, for as long as its data directory exists. Drawn once, at the node's first start.
@@ -174,7 +182,7 @@ pub struct AddressError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, Epoch, Position, Seq};
+    use super::{Address, ClusterId, Epoch, NodeId, Position, Seq};
 
     #[test]
     fn positions_order_by_epoch_first() {
@@ -184,6 +192,18 @@ mod tests {
         };
         assert!(at(2, 1) > at(1, 9));
         assert!(at(2, 3) > at(2, 2));
+    }
+
+    #[test]
+    fn an_id_is_hexadecimal_and_who_writes_another_is_told_so() {
+        for id in [ClusterId(0), ClusterId(0xab), ClusterId(u64::MAX)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for bad in ["", "zzz", "+1f", "-1", " 1", "1ffffffffffffffff"] {
+            let error = bad.parse::<ClusterId>().expect_err("is none");
+            assert!(error.to_string().contains("16 hexadecimal digits"), "{bad}");
+            assert!(bad.parse::<NodeId>().is_err(), "{bad}");
+        }
     }
 
     #[test]
