@@ -175,11 +175,11 @@ fn is_linearizable(records: &[&Record]) -> bool {
         records: ordered,
         been: BTreeSet::new(),
     };
-    search.go_on(None)
+    search.finds_an_order()
 }
 
 /// Which operations were taken, by number: all below `first_open`, and those of the bits above.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 struct Taken {
     first_open: usize,
     bits: Vec<u64>,
@@ -197,6 +197,14 @@ impl Taken {
         self.bits[index / 64] >> (index % 64) & 1 == 1
     }
 
+    /// The same for the same operations, and short: without the words in which all are taken, or none.
+    fn summary(&self) -> TakenSummary {
+        let words = &self.bits[(self.first_open / 64).min(self.bits.len())..];
+        let used = words.iter().rposition(|word| *word != 0);
+        let used = used.map_or(0, |last| last + 1);
+        (self.first_open, words[..used].to_vec())
+    }
+
     fn set(&mut self, index: usize, taken: bool) {
         let bit = 1 << (index % 64);
         if taken {
@@ -207,29 +215,82 @@ impl Taken {
     }
 }
 
+/// Which operations were taken: all below a number, and those of the bits from there on.
+type TakenSummary = (usize, Vec<u64>);
+
 struct Search<'records> {
     records: Vec<&'records Record>,
     taken: Taken,
-    been: BTreeSet<(Taken, Option<Held>)>,
+    been: BTreeSet<(TakenSummary, Option<Held>)>,
+}
+
+/// An operation that may come next, and what is held after it.
+type Choice = (usize, Option<Held>);
+
+/// A place on the way of the search.
+struct Step {
+    /// What was taken to get here; nothing at the start.
+    taken: Option<usize>,
+    first_open_before: usize,
+    /// What is still to be tried from here, the next one last.
+    choices: Vec<Choice>,
 }
 
 impl Search<'_> {
-    fn go_on(&mut self, held: Option<Held>) -> bool {
-        let first_open_before = self.taken.first_open;
+    /// Tries until an order is found that explains all, or none is left. The way back is kept in a list: a key
+    /// has thousands of operations, and a stack would not be deep enough for as many calls.
+    fn finds_an_order(&mut self) -> bool {
+        let Some(choices) = self.choices(None) else {
+            return true;
+        };
+        let mut steps = vec![Step {
+            taken: None,
+            first_open_before: 0,
+            choices,
+        }];
+        while let Some(step) = steps.last_mut() {
+            let Some((index, after)) = step.choices.pop() else {
+                let step = steps.pop();
+                self.go_back(step);
+                continue;
+            };
+            let first_open_before = self.taken.first_open;
+            self.take(index);
+            let Some(choices) = self.choices(after) else {
+                return true;
+            };
+            steps.push(Step {
+                taken: Some(index),
+                first_open_before,
+                choices,
+            });
+        }
+        false
+    }
+
+    fn take(&mut self, index: usize) {
+        self.taken.set(index, true);
         while self.taken.first_open < self.records.len() && self.taken.has(self.taken.first_open) {
             self.taken.first_open += 1;
         }
-        let found = self.go_on_from(self.taken.first_open, held);
-        self.taken.first_open = first_open_before;
-        found
     }
 
-    fn go_on_from(&mut self, first_open: usize, held: Option<Held>) -> bool {
+    fn go_back(&mut self, step: Option<Step>) {
+        if let Some(step) = step
+            && let Some(index) = step.taken
+        {
+            self.taken.set(index, false);
+            self.taken.first_open = step.first_open_before;
+        }
+    }
+
+    /// What may come next while `held` is there; none: everything is explained.
+    fn choices(&mut self, held: Option<Held>) -> Option<Vec<Choice>> {
         // In the order of their beginning: those that may come next end where one begins after
         // another's end.
         let mut earliest_end = u64::MAX;
         let mut candidates = Vec::new();
-        for index in first_open..self.records.len() {
+        for index in self.taken.first_open..self.records.len() {
             let record = self.records[index];
             if record.invoked_ns > earliest_end {
                 break;
@@ -241,24 +302,21 @@ impl Search<'_> {
         }
         // What is left has no known outcome, and need never have happened.
         if earliest_end == u64::MAX {
-            return true;
+            return None;
         }
-        if !self.been.insert((self.taken.clone(), held)) {
-            return false;
+        if !self.been.insert((self.taken.summary(), held)) {
+            return Some(Vec::new());
         }
-        candidates.into_iter().any(|index| {
-            let record = self.records[index];
-            record.invoked_ns <= earliest_end && self.take(index, held)
-        })
-    }
-
-    fn take(&mut self, index: usize, held: Option<Held>) -> bool {
-        self.records[index].afters(held).any(|after| {
-            self.taken.set(index, true);
-            let found = self.go_on(after);
-            self.taken.set(index, false);
-            found
-        })
+        let mut choices: Vec<Choice> = candidates
+            .into_iter()
+            .filter(|index| self.records[*index].invoked_ns <= earliest_end)
+            .flat_map(|index| {
+                let afters = self.records[index].afters(held);
+                afters.map(move |after| (index, after))
+            })
+            .collect();
+        choices.reverse();
+        Some(choices)
     }
 }
 

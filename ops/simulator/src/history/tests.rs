@@ -108,6 +108,19 @@ fn a_failed_condition_that_took_effect_is_found() {
 }
 
 #[test]
+fn a_long_history_is_judged() {
+    // Each write overlaps the next, and the last read is stale.
+    let mut records: Vec<Record> = (0..50_000)
+        .map(|number| record(put(number), number * 10, Some(number * 10 + 15)))
+        .collect();
+    let end = 50_000 * 10 + 100;
+    records.push(record(get(Some(49_999)), end, Some(end + 1)));
+    assert!(is_explained(&records));
+    records.push(record(get(Some(7)), end + 2, Some(end + 3)));
+    assert!(!is_explained(&records));
+}
+
+#[test]
 fn a_value_that_goes_neither_goes_too_early_nor_stays_nor_comes_back() {
     let with = |reads: &[(Option<u64>, u64)]| {
         let read = |(seen, at): &(Option<u64>, u64)| record(get(*seen), *at, Some(*at));
