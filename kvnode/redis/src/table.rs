@@ -287,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_nothing_else() {
+        let readme = include_str!("../../../README.md");
+        let rows = readme.lines().skip_while(|line| *line != "| commands | |");
+        let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+        let mut listed = 0;
+        for row in rows.filter(|row| !row.starts_with("| Sentinel ")) {
+            // Behind the first semicolon stand remarks, which name options as well.
+            let commands = row.split(';').next().unwrap_or(row);
+            for name in commands.split('`').skip(1).step_by(2) {
+                assert!(find(name.as_bytes()).is_some(), "there is no {name}");
+                listed += 1;
+            }
+        }
+        assert!(listed > 80, "only {listed} were found in the README");
+    }
+
+    #[test]
     fn the_table_is_in_order() {
         assert!(TABLE.is_sorted_by(|one, next| one.name < next.name));
     }
