@@ -18,6 +18,7 @@
 //! | `reports-as N M`, `stray heartbeat` | a report under another's name, or of a connection that nobody registered on |
 //! | `sealed N EPOCH SEQ [of=EPOCH] [no-data] [sick] [tail-uncertain] [releases]` | it answers a seal; its log ends at SEQ of that epoch |
 //! | `propose N replaces=EPOCH backups=A,B [run=R]` | it proposes a view |
+//! | `settings [copies=3] [min-in-sync=2] [interval-ms=50]` | it takes its settings over again |
 //! | `order switchover\|forget\|form\|drain\|undrain [NAME]` | an operator orders something |
 //! | `order force-primary NAME [epoch=EPOCH]`, `order adopt-views [nodes=3] [accept-loss]` | the ways out |
 //! | `holds N EPOCH SEQ` | its reports say that its log ends there |

@@ -27,6 +27,8 @@ pub enum FaultKind {
     Switchovers,
     /// An operator takes nodes out for a while.
     Drains,
+    /// An operator has the coordinator take over another heartbeat interval.
+    Settings,
 }
 
 /// A set of kinds.
@@ -37,11 +39,13 @@ impl FaultKinds {
     /// None: a calm run.
     pub const NONE: Self = Self(0);
 
-    /// Every kind of mishap. Drains are none: they change what a healthy cluster looks like.
+    /// Every kind of mishap. Drains and settings are none: they change what a healthy cluster looks like.
     #[must_use]
     pub fn all() -> Self {
         let kinds = FaultKind::value_variants().iter().copied();
-        kinds.filter(|kind| *kind != FaultKind::Drains).collect()
+        kinds
+            .filter(|kind| !matches!(kind, FaultKind::Drains | FaultKind::Settings))
+            .collect()
     }
 
     /// Whether this kind is in it.

@@ -36,12 +36,20 @@ pub(crate) enum Fault {
     Switchover,
     /// An operator takes a node out, and lets it in again later.
     Drain(NodeId),
+    /// An operator changes the period from which all others follow.
+    HeartbeatInterval {
+        interval_ms: u32,
+    },
 }
 
 /// So many draws, of which each fault has its share.
 const DRAWS: u32 = 31;
 /// More of them where nodes are drained; other runs take the same way with and without this fault.
 const DRAIN_DRAWS: u32 = 8;
+/// And more where settings change.
+const SETTINGS_DRAWS: u32 = 3;
+/// Heartbeat intervals that an operator may choose.
+const INTERVALS_MS: [u32; 4] = [25, 50, 80, 150];
 
 impl Fault {
     /// Lets one fault happen and plans the next.
@@ -68,7 +76,9 @@ impl Fault {
             Party::Node(other)
         };
         let drains = world.options.faults.contains(FaultKind::Drains);
-        let draws = if drains { DRAWS + DRAIN_DRAWS } else { DRAWS };
+        let settings = world.options.faults.contains(FaultKind::Settings);
+        let drains_end = DRAWS + if drains { DRAIN_DRAWS } else { 0 };
+        let draws = drains_end + if settings { SETTINGS_DRAWS } else { 0 };
         match world.random.random_range(0..draws) {
             0..=2 => Self::CrashNode(node),
             3..=4 => Self::CrashPrimary,
@@ -89,7 +99,10 @@ impl Fault {
             27 => Self::WallClockSet(node),
             28 => Self::LoseCoordinator,
             29..DRAWS => Self::Switchover,
-            _ => Self::Drain(node),
+            draw if draw < drains_end => Self::Drain(node),
+            _ => Self::HeartbeatInterval {
+                interval_ms: INTERVALS_MS[world.random.random_range(0..INTERVALS_MS.len())],
+            },
         }
     }
 
@@ -110,6 +123,7 @@ impl Fault {
             Self::WallClockSet(_) => FaultKind::Clocks,
             Self::Switchover => FaultKind::Switchovers,
             Self::Drain(_) => FaultKind::Drains,
+            Self::HeartbeatInterval { .. } => FaultKind::Settings,
         }
     }
 
@@ -182,6 +196,7 @@ impl Fault {
             Self::WallClockSet(node) => Self::set_wall_clock(world, node),
             Self::Switchover => world.order_switchover(),
             Self::Drain(node) => world.order_drain(node, later),
+            Self::HeartbeatInterval { interval_ms } => world.change_heartbeat_interval(interval_ms),
         }
     }
 

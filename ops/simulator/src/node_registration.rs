@@ -55,6 +55,12 @@ impl World {
             return;
         }
         let now = self.now;
+        let mut interval = 50 * MS;
+        if let Some(process) = self.nodes.get(&id).and_then(|node| node.process.as_ref())
+            && let Some(view) = &process.replica.promises().view
+        {
+            interval = u64::from(view.settings.heartbeat_interval_ms) * MS;
+        }
         if let Some(node) = self.nodes.get(&id)
             && node.paused_until <= now
             && let Some(process) = &node.process
@@ -64,7 +70,7 @@ impl World {
             self.tell_coordinator(id, NodeToCoordinator::Heartbeat(report));
         }
         self.redial(id);
-        self.after(50 * MS, move |world| world.send_heartbeats(id, run));
+        self.after(interval, move |world| world.send_heartbeats(id, run));
     }
 
     /// What the coordinator sent over a node's connection.

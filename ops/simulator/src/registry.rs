@@ -178,6 +178,13 @@ impl World {
         self.coordinator_input(Input::Order { token, order });
     }
 
+    /// The coordinator takes its settings over again; while it is down, it finds them at its next start.
+    pub(crate) fn change_heartbeat_interval(&mut self, interval_ms: u32) {
+        self.coordinator.settings.heartbeat_interval_ms = interval_ms;
+        let settings = self.coordinator.settings;
+        self.coordinator_input(Input::SettingsChanged(settings));
+    }
+
     /// Has a node drained, and undrained some time after.
     pub(crate) fn order_drain(&mut self, node: NodeId, for_ns: TrueNs) {
         let order = Order::Drain {

@@ -79,6 +79,7 @@ impl Scenario {
             ],
             Self::Maintenance => &[
                 FaultKind::Drains,
+                FaultKind::Settings,
                 FaultKind::Switchovers,
                 FaultKind::Crashes,
                 FaultKind::Cuts,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coordinator_core::cluster_state::ClusterState;
-use coordinator_core::coordinator::{Coordinator, Settings};
+use coordinator_core::coordinator::Coordinator;
 use coordinator_core::effect::Effect;
 use coordinator_core::input::{ConnectionId, Input, OrderToken, Ticket};
 use coordinator_core::refused_messages::MessageRefusal;
@@ -19,7 +19,7 @@ use kv_common::tally::Tally;
 use kv_common::time::{Monotonic, Now, UnixMs};
 use kv_common::view::{ClusterMap, PrimarySeat, Release, View};
 
-use words::{age, describe, duration, not_acted_upon, number, order_of, role_in};
+use words::{age, describe, duration, not_acted_upon, number, order_of, role_in, settings_of};
 
 const BEAT: Duration = Duration::from_millis(50);
 const TURN: Duration = Duration::from_millis(25);
@@ -83,6 +83,9 @@ impl Cluster {
         }
         match words.as_slice() {
             ["start", settings @ ..] => self.start(settings),
+            ["settings", settings @ ..] => {
+                self.input(Input::SettingsChanged(settings_of(settings)));
+            }
             ["wait", time] => self.wait(duration(time)),
             ["disk", "stalls"] => self.disk_stalls = true,
             ["disk", "writes"] => {
@@ -166,17 +169,7 @@ impl Cluster {
     }
 
     fn start(&mut self, words: &[&str]) {
-        let setting = |name: &str, default: u8| {
-            let mut words = words.iter().filter_map(|word| word.split_once('='));
-            let found = words.find(|(known, _)| *known == name);
-            found.map_or(default, |(_, value)| value.parse().expect("a number"))
-        };
-        let settings = Settings {
-            copies: setting("copies", 3),
-            min_in_sync: setting("min-in-sync", 2),
-            expect: setting("expect", 3),
-            heartbeat_interval_ms: 50,
-        };
+        let settings = settings_of(words);
         for node in self.nodes.values_mut() {
             node.connection = None;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coordinator_core::coordinator::Settings;
 use coordinator_core::refused_messages::MessageRefusal;
 use kv_common::id::{Epoch, NodeId};
 use kv_common::message::control::HeldRole;
@@ -36,6 +37,21 @@ pub(crate) fn age(map: &ClusterMap, newest_version: &mut u64) -> &'static str {
     }
     *newest_version = map.version;
     ""
+}
+
+/// `copies=3 min-in-sync=2 expect=3 interval-ms=50`, or some of these.
+pub(crate) fn settings_of(words: &[&str]) -> Settings {
+    let setting = |name: &str, default: u8| {
+        let mut words = words.iter().filter_map(|word| word.split_once('='));
+        let found = words.find(|(known, _)| *known == name);
+        found.map_or(default, |(_, value)| value.parse().expect("a number"))
+    };
+    Settings {
+        copies: setting("copies", 3),
+        min_in_sync: setting("min-in-sync", 2),
+        expect: setting("expect", 3),
+        heartbeat_interval_ms: setting("interval-ms", 50).into(),
+    }
 }
 
 /// What an operator orders.
