@@ -83,9 +83,6 @@ impl Cluster {
         }
         match words.as_slice() {
             ["start", settings @ ..] => self.start(settings),
-            ["settings", settings @ ..] => {
-                self.input(Input::SettingsChanged(settings_of(settings)));
-            }
             ["wait", time] => self.wait(duration(time)),
             ["disk", "stalls"] => self.disk_stalls = true,
             ["disk", "writes"] => {
@@ -149,7 +146,8 @@ impl Cluster {
         }
     }
 
-    /// Carries a command out that no node gives cause for which works as it should. Returns whether it is one.
+    /// Carries a command out that no node gives cause for which works as it should, or that an operator's change of
+    /// a file is. Returns whether it is one.
     fn command_out_of_order(&mut self, words: &[&str]) -> bool {
         match words {
             ["connect", node, "as-run", run] => {
@@ -163,6 +161,9 @@ impl Cluster {
             }
             ["reports-as", node, other] => self.reports_as(number(node), number(other)),
             ["stray", "heartbeat"] => self.stray(),
+            ["settings", settings @ ..] => {
+                self.input(Input::SettingsChanged(settings_of(settings)));
+            }
             _ => return false,
         }
         true
