@@ -9,7 +9,7 @@ use coordinator_core::coordinator::Settings;
 use kv_common::message::registry::ClusterStatus;
 use kv_daemon::config_file::{Configuration, InForce};
 use kv_daemon::logging::LogLevel;
-use kv_daemon::reload::reread;
+use kv_daemon::reload::{reread, reread_password};
 use kv_daemon::service_manager::ServiceManager;
 use kv_daemon::signals::{Asked, Signals};
 use kv_resp::Password;
@@ -79,30 +79,14 @@ impl Service {
             tracing::error!("the configuration stays as it is: {why}");
             return None;
         };
-        let password = password(&arguments).await?;
+        let named = arguments.clone();
+        let password = reread_password(move || named.sentinel_password()).await?;
         self.sentinel_password.replace(password);
         self.log_level.set(arguments.log_level);
         self.in_force = in_force;
         self.settings.copies = settings.copies;
         self.settings.min_in_sync = settings.min_in_sync;
         Some(self.settings)
-    }
-}
-
-/// None: the file cannot be used, and what is in force stays.
-async fn password(arguments: &Arguments) -> Option<Option<Password>> {
-    let arguments = arguments.clone();
-    let reading = tokio::task::spawn_blocking(move || arguments.sentinel_password());
-    match reading.await {
-        Ok(Ok(password)) => Some(password),
-        Ok(Err(error)) => {
-            tracing::error!("the configuration stays as it is: {error}");
-            None
-        }
-        Err(error) => {
-            tracing::error!(%error, "the password file was not read again");
-            None
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use kv_daemon::config_file::{Configuration, InForce};
 use kv_daemon::logging::LogLevel;
-use kv_daemon::reload::reread;
+use kv_daemon::reload::{reread, reread_password};
 use kv_daemon::service_manager::ServiceManager;
 use kv_daemon::signals::{Asked, Signals};
 use kv_resp::Password;
@@ -76,19 +76,9 @@ impl Service {
 async fn with_password(
     configuration: Configuration<Arguments>,
 ) -> Option<(Configuration<Arguments>, Option<Password>)> {
-    let reading = tokio::task::spawn_blocking(move || {
+    reread_password(move || {
         let password = configuration.arguments.redis_password();
         password.map(|password| (configuration, password))
-    });
-    match reading.await {
-        Ok(Ok(read)) => Some(read),
-        Ok(Err(error)) => {
-            tracing::error!("the configuration stays as it is: {error}");
-            None
-        }
-        Err(error) => {
-            tracing::error!(%error, "the password file was not read again");
-            None
-        }
-    }
+    })
+    .await
 }

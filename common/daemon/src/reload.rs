@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::config_file::{Configuration, InForce, read};
+use crate::password_file::PasswordFileError;
 
 /// Reads the configuration again, without standing in the way of who else runs on this thread, and logs
 /// what is different: what is `live` is for the caller to act upon, anything else needs a restart. None: it
@@ -45,6 +46,24 @@ where
         arguments,
         in_force,
     })
+}
+
+/// Reads a password file again, away from the thread that serves. None, and said: it cannot be used, and what
+/// is in force stays.
+pub async fn reread_password<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, PasswordFileError> + Send + 'static,
+) -> Option<T> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(read)) => Some(read),
+        Ok(Err(error)) => {
+            tracing::error!("the configuration stays as it is: {error}");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "the password file was not read again");
+            None
+        }
+    }
 }
 
 fn listed(names: &[&str]) -> String {
