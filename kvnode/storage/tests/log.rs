@@ -5,8 +5,7 @@
 mod support;
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kv_common::batch::Batch;
 use kv_common::history::BaseId;
@@ -15,7 +14,7 @@ use kvnode_storage::{Log, LogError, LogOpening, LogReadError};
 use proptest::prelude::{any, proptest};
 use proptest::test_runner::Config;
 
-use support::{at, batch};
+use support::{at, batch, overwrite, segments};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -42,21 +41,6 @@ fn read_all(log: &Log) -> Vec<Batch> {
         next = batches.last().expect("one at least").last().next();
     }
     batches
-}
-
-fn segments(dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
-        .expect("lists")
-        .map(|entry| entry.expect("lists").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-        .collect();
-    paths.sort();
-    paths
-}
-
-fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
-    let file = OpenOptions::new().write(true).open(path).expect("opens");
-    file.write_all_at(bytes, offset).expect("writes");
 }
 
 /// Where the record of the one entry `seq` begins in its segment.

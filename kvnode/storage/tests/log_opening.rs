@@ -4,9 +4,8 @@
 
 mod support;
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use bytes::{BufMut, Bytes};
 use kv_common::batch::Batch;
@@ -15,7 +14,7 @@ use kv_common::history::BaseId;
 use kv_common::id::{Position, Seq};
 use kvnode_storage::{Log, LogOpening};
 
-use support::{batch, batch_of, changes};
+use support::{batch, batch_of, changes, overwrite, segments};
 
 const SEGMENT: u64 = 64 << 10;
 const HEADER_BYTES: u64 = 4096;
@@ -29,21 +28,6 @@ fn create(dir: &Path) -> Log {
 
 fn open(dir: &Path, witnessed: u64) -> (Log, LogOpening) {
     Log::open(dir, SEGMENT, Seq(witnessed)).expect("opens")
-}
-
-fn segments(dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
-        .expect("lists")
-        .map(|entry| entry.expect("lists").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-        .collect();
-    paths.sort();
-    paths
-}
-
-fn overwrite(path: &Path, offset: usize, bytes: &[u8]) {
-    let file = OpenOptions::new().write(true).open(path).expect("opens");
-    file.write_all_at(bytes, offset as u64).expect("writes");
 }
 
 /// Where the batch is in the segment.
@@ -92,7 +76,7 @@ fn a_value_in_a_torn_tail_is_no_witness() {
     drop(log);
     let path = &segments(dir.path())[0];
     let last_bytes = offset_of(path, &torn) + torn.bytes().len() - 8;
-    overwrite(path, last_bytes, &[0xff; 8]);
+    overwrite(path, last_bytes as u64, &[0xff; 8]);
     let (log, opening) = open(dir.path(), 0);
     assert_eq!((log.last().seq, opening.damage), (Seq(1), None));
 }
@@ -138,7 +122,8 @@ fn cut_off_cut(dir: &Path) {
     drop(log);
     let path = &segments(dir)[0];
     let end = offset_of(path, &batch(1, 16, 1000)) - FRONT_BYTES;
-    note_a_cut(dir, 1, end as u64);
+    let end = end as u64;
+    note_a_cut(dir, 1, end);
     overwrite(path, end, &[0; 1100]);
 }
 

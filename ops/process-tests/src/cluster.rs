@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::cluster_options::{ANY_PORT, ClusterOptions};
 use crate::copies::digests_at_one_position;
 use crate::daemon::{Daemon, keep_redis_address};
 use crate::load::Load;
@@ -21,31 +22,8 @@ use crate::wait::{PATIENCE, wait_until};
 
 /// The name of the coordinator in messages and file names.
 const COORDINATOR: &str = "coordinator";
-/// The port that the system replaces by a free one.
-const ANY_PORT: &str = "127.0.0.1:0";
 /// Lines of each log that a failed test prints.
 const LOG_LINES: usize = 40;
-
-/// What cluster to start.
-#[derive(Clone, Debug)]
-pub struct ClusterOptions {
-    /// How many nodes.
-    pub nodes: usize,
-    /// More options for the coordinator.
-    pub coordinator: Vec<String>,
-    /// More options for every node.
-    pub node: Vec<String>,
-}
-
-impl Default for ClusterOptions {
-    fn default() -> Self {
-        Self {
-            nodes: 3,
-            coordinator: Vec::new(),
-            node: Vec::new(),
-        }
-    }
-}
 
 /// A coordinator and nodes called `node-1`, `node-2`, …, with all that they write in a folder of its own.
 #[derive(Debug)]
@@ -66,6 +44,12 @@ impl Cluster {
     #[must_use]
     pub fn of_three() -> Self {
         Self::start(ClusterOptions::default())
+    }
+
+    /// Starts nodes that listen for Redis clients, and a coordinator that answers as a Sentinel.
+    #[must_use]
+    pub fn with_redis_doors(nodes: usize) -> Self {
+        Self::start(ClusterOptions::with_redis_doors(nodes))
     }
 
     /// Starts a cluster and waits until all its nodes are in sync.

@@ -15,6 +15,7 @@
 
 mod browser;
 mod cluster;
+mod cluster_options;
 mod copies;
 mod daemon;
 mod http;
@@ -32,7 +33,8 @@ mod user;
 mod wait;
 
 pub use browser::Browser;
-pub use cluster::{Cluster, ClusterOptions};
+pub use cluster::Cluster;
+pub use cluster_options::ClusterOptions;
 pub use daemon::Daemon;
 pub use http::{HttpAnswer, Metrics, http_get};
 pub use ledger::Ledger;

@@ -6,8 +6,9 @@
 pub(crate) mod node;
 pub(crate) mod numbers;
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -35,6 +36,22 @@ pub(crate) fn options() -> StorageOptions {
         checkpoint_cache_bytes: 8 << 20,
         ..StorageOptions::default()
     }
+}
+
+/// The segments of the log in `dir`, in order.
+pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
+        .expect("lists")
+        .map(|entry| entry.expect("lists").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+pub(crate) fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).open(path).expect("opens");
+    file.write_all_at(bytes, offset).expect("writes");
 }
 
 pub(crate) fn put(key: &str, value: &[u8]) -> Change {

@@ -129,12 +129,7 @@ fn natively() -> (Cluster, Way) {
 
 /// A cluster, and the way of its clients through a Sentinel and the Redis doors.
 fn through_redis() -> (Cluster, Way) {
-    let any = |flag: &str| vec![flag.to_owned(), "127.0.0.1:0".to_owned()];
-    let cluster = Cluster::start(ClusterOptions {
-        nodes: 3,
-        coordinator: any("--sentinel-listen"),
-        node: any("--redis-listen"),
-    });
+    let cluster = Cluster::with_redis_doors(3);
     let sentinel = cluster.sentinel_address();
     (cluster, Way::Redis { sentinel })
 }

@@ -2,21 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use process_tests::{Cluster, ClusterOptions, PATIENCE, RespConnection};
+use process_tests::{Cluster, PATIENCE, RespConnection};
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use redis::{AsyncCommands, RedisError};
 
 /// Between two attempts of a client that was told to wait.
 const PAUSE: Duration = Duration::from_millis(20);
-
-fn with_redis_doors(nodes: usize) -> Cluster {
-    let any = |flag: &str| vec![flag.to_owned(), "127.0.0.1:0".to_owned()];
-    Cluster::start(ClusterOptions {
-        nodes,
-        coordinator: any("--sentinel-listen"),
-        node: any("--redis-listen"),
-    })
-}
 
 /// Writes `number` under a key of its own, on whatever node the Sentinel names.
 async fn write(
@@ -58,7 +49,7 @@ async fn write_until(client: &mut SentinelClient, from: u32, count: u32) -> Vec<
 
 #[tokio::test]
 async fn a_client_follows_its_sentinel_to_the_next_primary_and_loses_nothing() {
-    let mut cluster = with_redis_doors(3);
+    let mut cluster = Cluster::with_redis_doors(3);
     let sentinel = format!("redis://{}", cluster.sentinel_address());
     let mut client = SentinelClient::build(
         vec![sentinel],
@@ -93,7 +84,7 @@ async fn a_client_follows_its_sentinel_to_the_next_primary_and_loses_nothing() {
 
 #[test]
 fn a_switchover_closes_the_connections_of_the_former_primary() {
-    let cluster = with_redis_doors(3);
+    let cluster = Cluster::with_redis_doors(3);
     let former = cluster.primary();
     let mut client = RespConnection::connect(&cluster.redis_address(&former));
     assert_eq!(client.ask(&["SET", "a", "1"]), "+OK");
@@ -125,7 +116,7 @@ fn a_switchover_closes_the_connections_of_the_former_primary() {
 
 #[test]
 fn a_backup_takes_no_writes_and_reads_only_from_those_that_ask_for_it() {
-    let cluster = with_redis_doors(2);
+    let cluster = Cluster::with_redis_doors(2);
     let mut primary = RespConnection::connect(&cluster.redis_address(&cluster.primary()));
     assert_eq!(primary.ask(&["SET", "a", "1"]), "+OK");
     let mut backup = RespConnection::connect(&cluster.redis_address(&cluster.backup()));
@@ -153,7 +144,7 @@ fn a_backup_takes_no_writes_and_reads_only_from_those_that_ask_for_it() {
 
 #[test]
 fn a_watched_key_that_changes_keeps_a_transaction_from_being_done() {
-    let cluster = with_redis_doors(1);
+    let cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let (mut one, mut other) = (
         RespConnection::connect(&address),
@@ -180,7 +171,7 @@ fn a_watched_key_that_changes_keeps_a_transaction_from_being_done() {
 
 #[test]
 fn what_is_no_request_is_answered_and_ends_only_its_own_connection() {
-    let cluster = with_redis_doors(1);
+    let cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let mut steady = RespConnection::connect(&address);
     for (bytes, reply) in [
@@ -209,7 +200,7 @@ fn what_is_no_request_is_answered_and_ends_only_its_own_connection() {
 
 #[test]
 fn a_pipeline_whose_replies_nobody_reads_holds_up_its_own_sender_alone() {
-    let cluster = with_redis_doors(1);
+    let cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let mut steady = RespConnection::connect(&address);
     let value = "v".repeat(1 << 20);
@@ -236,7 +227,7 @@ fn a_pipeline_whose_replies_nobody_reads_holds_up_its_own_sender_alone() {
 
 #[test]
 fn what_is_published_reaches_those_that_listen_and_a_slow_one_is_given_up() {
-    let cluster = with_redis_doors(1);
+    let cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let mut publisher = RespConnection::connect(&address);
     let mut plain = RespConnection::connect(&address);
@@ -279,7 +270,7 @@ fn what_is_published_reaches_those_that_listen_and_a_slow_one_is_given_up() {
 
 #[test]
 fn waiting_for_copies_tells_how_many_hold_what_was_written() {
-    let cluster = with_redis_doors(3);
+    let cluster = Cluster::with_redis_doors(3);
     let mut client = RespConnection::connect(&cluster.redis_address(&cluster.primary()));
     client.send(&["SET", "a", "1"]);
     client.send(&["WAIT", "2", "1000"]);
@@ -291,7 +282,7 @@ fn waiting_for_copies_tells_how_many_hold_what_was_written() {
 
 #[test]
 fn a_connection_is_closed_by_its_number_or_its_address() {
-    let cluster = with_redis_doors(1);
+    let cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let (mut one, mut other) = (
         RespConnection::connect(&address),

@@ -4,11 +4,7 @@
 use process_tests::{Cluster, ClusterOptions, RespConnection};
 
 fn one_node() -> (Cluster, RespConnection) {
-    let cluster = Cluster::start(ClusterOptions {
-        nodes: 1,
-        node: ["--redis-listen", "127.0.0.1:0"].map(str::to_owned).into(),
-        ..ClusterOptions::default()
-    });
+    let cluster = Cluster::with_redis_doors(1);
     let connection = RespConnection::connect(&cluster.redis_address("node-1"));
     (cluster, connection)
 }

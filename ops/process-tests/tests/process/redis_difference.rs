@@ -13,7 +13,7 @@
 //! - WATCH of a key that is set to the value that it had: the transaction is done here, not there
 //! - commands and options that came after the oldest Redis that this is run with, 7.0
 
-use process_tests::{Cluster, ClusterOptions, RedisServer, RespConnection};
+use process_tests::{Cluster, RedisServer, RespConnection};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -295,20 +295,10 @@ fn timeless(request: &[String], reply: String) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// One node with a Redis door.
-fn one_node() -> Cluster {
-    Cluster::start(ClusterOptions {
-        nodes: 1,
-        node: ["--redis-listen", "127.0.0.1:0"].map(str::to_owned).into(),
-        ..ClusterOptions::default()
-    })
-}
-
 #[test]
 fn values_are_handed_to_redis_and_taken_from_it() {
-    let cluster = one_node();
+    let cluster = Cluster::with_redis_doors(1);
     let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
-        eprintln!("left out: redis-server is not installed");
         return;
     };
     let mut theirs = redis.connect();
@@ -342,9 +332,8 @@ fn values_are_handed_to_redis_and_taken_from_it() {
 
 #[test]
 fn a_dialogue_goes_as_with_redis() {
-    let cluster = one_node();
+    let cluster = Cluster::with_redis_doors(1);
     let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
-        eprintln!("left out: redis-server is not installed");
         return;
     };
     let mut theirs = redis.connect();
@@ -361,9 +350,8 @@ fn a_dialogue_goes_as_with_redis() {
 
 #[test]
 fn random_commands_are_answered_as_redis_answers_them() {
-    let cluster = one_node();
+    let cluster = Cluster::with_redis_doors(1);
     let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
-        eprintln!("left out: redis-server is not installed");
         return;
     };
     let mut theirs = RespConnection::connect(redis.address());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use process_tests::{Cluster, ClusterOptions, RedisServer, User};
+use process_tests::{Cluster, RedisServer, User};
 use serde_json::Value;
 
 /// When the key `goes` goes, in milliseconds since 1970.
@@ -12,16 +12,9 @@ const MANY: u32 = 3_000;
 
 /// A cluster of one, and a Redis with the given options; none: there is no Redis on this machine.
 fn both(more: &[&str]) -> Option<(Cluster, RedisServer)> {
-    let cluster = Cluster::start(ClusterOptions {
-        nodes: 1,
-        node: ["--redis-listen", "127.0.0.1:0"].map(str::to_owned).into(),
-        ..ClusterOptions::default()
-    });
-    let server = RedisServer::start(cluster.folder(), more);
-    if server.is_none() {
-        eprintln!("left out: redis-server is not installed");
-    }
-    Some((cluster, server?))
+    let cluster = Cluster::with_redis_doors(1);
+    let server = RedisServer::start(cluster.folder(), more)?;
+    Some((cluster, server))
 }
 
 fn import(user: &User, server: &RedisServer, more: &[&str]) -> (i32, Value, String) {

@@ -3,7 +3,7 @@
 //! Not asked, because the events differ: RESTORE, which is told as `set` here; an expiry that is past already;
 //! what leaves a key as it was (APPEND of nothing, GETEX with the expiry that it had), which is no event here.
 
-use process_tests::{Cluster, ClusterOptions, RedisServer, RespConnection};
+use process_tests::{Cluster, RedisServer, RespConnection};
 
 const MARK: &str = "end";
 
@@ -107,19 +107,10 @@ impl Pair {
     }
 }
 
-fn one_node() -> Cluster {
-    Cluster::start(ClusterOptions {
-        nodes: 1,
-        node: ["--redis-listen", "127.0.0.1:0"].map(str::to_owned).into(),
-        ..ClusterOptions::default()
-    })
-}
-
 #[test]
 fn events_are_those_of_redis() {
-    let cluster = one_node();
+    let cluster = Cluster::with_redis_doors(1);
     let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
-        eprintln!("left out: redis-server is not installed");
         return;
     };
     for classes in ["KEA", "Eg", "K$"] {
@@ -138,9 +129,8 @@ fn events_are_those_of_redis() {
 
 #[test]
 fn letters_are_read_and_told_as_redis_does() {
-    let cluster = one_node();
+    let cluster = Cluster::with_redis_doors(1);
     let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
-        eprintln!("left out: redis-server is not installed");
         return;
     };
     let mut theirs = RespConnection::connect(redis.address());
@@ -162,7 +152,7 @@ fn letters_are_read_and_told_as_redis_does() {
 
 #[test]
 fn a_key_that_goes_by_itself_is_told_and_nothing_is_when_it_is_off() {
-    let cluster = one_node();
+    let cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let mut pair = Pair::connect(&address, "Ex");
     assert!(pair.heard(&["SET", "k", "v", "PX", "20"]).is_empty());
@@ -179,7 +169,7 @@ fn a_key_that_goes_by_itself_is_told_and_nothing_is_when_it_is_off() {
 
 #[test]
 fn what_kvclient_writes_is_told_as_well() {
-    let cluster = one_node();
+    let cluster = Cluster::with_redis_doors(1);
     let mut pair = Pair::connect(&cluster.redis_address("node-1"), "KA");
     cluster
         .user()

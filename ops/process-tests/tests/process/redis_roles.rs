@@ -1,14 +1,6 @@
 //! Redis clients that change who is primary, or end a node.
 
-use process_tests::{Cluster, ClusterOptions, PATIENCE, RedisServer, RespConnection, wait_until};
-
-fn with_redis_doors(nodes: usize) -> Cluster {
-    Cluster::start(ClusterOptions {
-        nodes,
-        node: ["--redis-listen", "127.0.0.1:0"].map(str::to_owned).into(),
-        ..ClusterOptions::default()
-    })
-}
+use process_tests::{Cluster, PATIENCE, RedisServer, RespConnection, wait_until};
 
 /// What is wrong about these is found in the same words by a node alone and by a server alone.
 const MISTAKES: &[&str] = &[
@@ -37,9 +29,8 @@ const MISTAKES: &[&str] = &[
 
 #[test]
 fn mistakes_are_told_as_redis_tells_them() {
-    let cluster = with_redis_doors(1);
+    let cluster = Cluster::with_redis_doors(1);
     let Some(redis) = RedisServer::start(cluster.folder(), &[]) else {
-        eprintln!("left out: redis-server is not installed");
         return;
     };
     let mut theirs = RespConnection::connect(redis.address());
@@ -52,7 +43,7 @@ fn mistakes_are_told_as_redis_tells_them() {
 
 #[test]
 fn a_failover_goes_to_the_replica_that_is_named() {
-    let cluster = with_redis_doors(3);
+    let cluster = Cluster::with_redis_doors(3);
     let first = cluster.primary();
     let others = cluster.names().into_iter().filter(|name| *name != first);
     let [second, third] = &others.collect::<Vec<_>>()[..] else {
@@ -98,7 +89,7 @@ fn a_failover_goes_to_the_replica_that_is_named() {
 
 #[test]
 fn a_failover_without_a_coordinator_is_refused_and_can_be_asked_for_again() {
-    let mut cluster = with_redis_doors(2);
+    let mut cluster = Cluster::with_redis_doors(2);
     let mut client = RespConnection::connect(&cluster.redis_address(&cluster.primary()));
     cluster.kill_coordinator();
     for _ in 0..2 {
@@ -113,7 +104,7 @@ fn a_failover_without_a_coordinator_is_refused_and_can_be_asked_for_again() {
 
 #[test]
 fn a_primary_that_a_client_shuts_down_hands_over_first() {
-    let mut cluster = with_redis_doors(3);
+    let mut cluster = Cluster::with_redis_doors(3);
     let former = cluster.primary();
     let mut client = RespConnection::connect(&cluster.redis_address(&former));
     assert_eq!(client.ask(&["SET", "a", "1"]), "+OK");

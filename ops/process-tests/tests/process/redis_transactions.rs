@@ -1,14 +1,6 @@
 //! What a transaction does to the node, and when.
 
-use process_tests::{Cluster, ClusterOptions, PATIENCE, RespConnection, wait_until};
-
-fn with_redis_doors(nodes: usize) -> Cluster {
-    Cluster::start(ClusterOptions {
-        nodes,
-        node: ["--redis-listen", "127.0.0.1:0"].map(str::to_owned).into(),
-        ..ClusterOptions::default()
-    })
-}
+use process_tests::{Cluster, PATIENCE, RespConnection, wait_until};
 
 /// Queues requests, one a line with words between spaces, and executes them.
 fn transact(client: &mut RespConnection, requests: &[&str]) -> String {
@@ -22,7 +14,7 @@ fn transact(client: &mut RespConnection, requests: &[&str]) -> String {
 
 #[test]
 fn a_transaction_publishes_when_it_is_done_and_not_when_it_fails() {
-    let cluster = with_redis_doors(1);
+    let cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let mut client = RespConnection::connect(&address);
     let mut listener = RespConnection::connect(&address);
@@ -49,7 +41,7 @@ fn a_transaction_publishes_when_it_is_done_and_not_when_it_fails() {
 
 #[test]
 fn waiting_within_a_transaction_counts_and_does_not_wait() {
-    let cluster = with_redis_doors(3);
+    let cluster = Cluster::with_redis_doors(3);
     let mut client = RespConnection::connect(&cluster.redis_address(&cluster.primary()));
     // More copies than there are, and for ever.
     let done = transact(&mut client, &["SET k v", "WAIT 9 0", "WAITAOF 1 9 0"]);
@@ -60,7 +52,7 @@ fn waiting_within_a_transaction_counts_and_does_not_wait() {
 
 #[test]
 fn a_transaction_closes_connections_and_has_the_text_written() {
-    let mut cluster = with_redis_doors(1);
+    let mut cluster = Cluster::with_redis_doors(1);
     let address = cluster.redis_address("node-1");
     let mut client = RespConnection::connect(&address);
     let mut other = RespConnection::connect(&address);
