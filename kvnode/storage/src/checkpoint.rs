@@ -9,7 +9,6 @@
 //! checkpoint applies the log from the mark's position on, up to there at least, and gets the exact
 //! state. Sessions, history and position change in the round's last batch.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -30,9 +29,10 @@ use crate::checkpoint_record::{
 };
 use crate::log_error::LogReadError;
 use crate::log_reader::LogReader;
+use crate::pace::Pace;
 use crate::round::Round;
 
-/// Entries of a round: what is held in memory at a time.
+/// Records of a round: what is held in memory at a time.
 const ROUND_BYTES: usize = 32 << 20;
 /// What is read from the log at once.
 const READ_BYTES: usize = 4 << 20;
@@ -169,41 +169,59 @@ impl Checkpoint {
         &mut self,
         log: &LogReader,
         through: Seq,
+        pace: Pace<'_>,
     ) -> Result<u64, CheckpointError> {
         let mut entries = 0;
         while self.applied().seq < through {
             let mut round = Round::default();
             let mut history = self.mark.history.clone();
             while history.last().seq < through && round.bytes < ROUND_BYTES {
-                let from = history.last().seq.next();
-                for batch in log.read_through(from, through, READ_BYTES)? {
-                    for entry in batch.entries()? {
-                        let at = entry.position;
-                        if at.seq <= history.last().seq || at.seq > through {
-                            continue;
-                        }
-                        take_next(&mut history, at)?;
-                        round.take(&entry, &mut self.sessions);
-                    }
-                }
+                pace.piece(|| self.gather(log, through, &mut round, &mut history))?;
             }
             entries += round.entries;
-            self.write(round, history)?;
+            self.write(round, history, pace)?;
         }
         Ok(entries)
     }
 
+    /// Takes in what comes next in the log, as much as is read at once.
+    fn gather(
+        &mut self,
+        log: &LogReader,
+        through: Seq,
+        round: &mut Round,
+        history: &mut History,
+    ) -> Result<(), CheckpointError> {
+        let from = history.last().seq.next();
+        for batch in log.read_through(from, through, READ_BYTES)? {
+            for entry in batch.entries()? {
+                let at = entry.position;
+                if at.seq <= history.last().seq || at.seq > through {
+                    continue;
+                }
+                take_next(history, at)?;
+                round.take(&entry, &mut self.sessions);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a round that ends at the end of `history`.
-    pub(crate) fn write(&mut self, round: Round, history: History) -> Result<(), CheckpointError> {
+    pub(crate) fn write(
+        &mut self,
+        mut round: Round,
+        history: History,
+        pace: Pace<'_>,
+    ) -> Result<(), CheckpointError> {
         let through = history.last().seq;
         let clock = self.clock.max(round.clock);
         self.data_bytes = if round.cleared { 0 } else { self.data_bytes };
         self.data_bytes += round.bytes as u64;
         let one_batch =
-            !round.cleared && round.changes.len() <= BATCH_RECORDS && round.bytes <= BATCH_BYTES;
+            !round.cleared && round.keys() <= BATCH_RECORDS && round.bytes <= BATCH_BYTES;
         let mut last = WriteBatch::new();
         if one_batch {
-            add_changes(&mut last, round.changes);
+            add_changes(&mut last, round.take_changes());
         } else {
             let ahead = CheckpointMark {
                 ahead: Some(through),
@@ -212,9 +230,9 @@ impl Checkpoint {
             write_mark(&mut *self.map, &ahead)?;
             self.mark = ahead;
             if round.cleared {
-                self.remove_all_but(&round.changes)?;
+                self.remove_all_but(&round)?;
             }
-            write_changes(&mut *self.map, round.changes)?;
+            write_changes(&mut *self.map, round.take_changes(), pace)?;
         }
         for id in round.sessions {
             match self.sessions.encode(id) {
@@ -251,7 +269,7 @@ impl Checkpoint {
             self.data_bytes += (key.len() + record.len()) as u64;
         }
         let changes = records.into_iter().map(|(key, record)| (key, Some(record)));
-        write_changes(&mut *self.map, changes.collect())
+        write_changes(&mut *self.map, changes, Pace::AtOnce)
     }
 
     /// The sessions and the clock as the records have them.
@@ -364,11 +382,8 @@ impl Checkpoint {
         }
     }
 
-    /// Removes every key that `changes` does not set anew.
-    fn remove_all_but(
-        &mut self,
-        changes: &BTreeMap<Bytes, Option<Bytes>>,
-    ) -> Result<(), CheckpointError> {
+    /// Removes every key that `round` does not set anew.
+    fn remove_all_but(&mut self, round: &Round) -> Result<(), CheckpointError> {
         let limit = ScanLimit {
             records: BATCH_RECORDS,
             bytes: BATCH_BYTES,
@@ -382,7 +397,7 @@ impl Checkpoint {
             after = Some(last.clone());
             let mut batch = WriteBatch::new();
             for (key, _) in page {
-                if !changes.contains_key(&key) {
+                if !round.touches(&key) {
                     batch.delete(key);
                 }
             }
@@ -405,13 +420,14 @@ pub(crate) fn take_next(history: &mut History, at: Position) -> Result<(), Check
 
 fn write_changes(
     map: &mut dyn DurableMap,
-    changes: BTreeMap<Bytes, Option<Bytes>>,
+    changes: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+    pace: Pace<'_>,
 ) -> Result<(), CheckpointError> {
     let mut batch = WriteBatch::new();
     for (key, record) in changes {
         add_changes(&mut batch, [(key, record)]);
         if batch.len() >= BATCH_RECORDS || batch.bytes() >= BATCH_BYTES {
-            map.apply(std::mem::take(&mut batch))?;
+            pace.piece(|| map.apply(std::mem::take(&mut batch)))?;
         }
     }
     if !batch.is_empty() {

@@ -68,9 +68,14 @@ pub(crate) struct StoredValue {
 /// The record key of a key.
 pub(crate) fn data_key(key: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(1 + key.len());
+    put_data_key(&mut out, key);
+    out.freeze()
+}
+
+/// Appends the record key of a key.
+pub(crate) fn put_data_key(out: &mut impl BufMut, key: &[u8]) {
     out.put_slice(DATA_PREFIX);
     out.put_slice(key);
-    out.freeze()
 }
 
 /// The record key of a session.
@@ -93,7 +98,15 @@ pub(crate) fn decode_session_key(key: &[u8]) -> Option<SessionId> {
 }
 
 pub(crate) fn encode_value(value: &[u8], expires_at: Option<UnixMs>) -> Bytes {
-    let mut out = BytesMut::with_capacity(9 + value.len());
+    let mut out = Vec::new();
+    encode_value_into(&mut out, value, expires_at);
+    out.into()
+}
+
+/// Makes `out` the record of a value.
+pub(crate) fn encode_value_into(out: &mut Vec<u8>, value: &[u8], expires_at: Option<UnixMs>) {
+    out.clear();
+    out.reserve_exact(value.len() + expires_at.map_or(1, |_| 9));
     match expires_at {
         None => out.put_u8(0),
         Some(at) => {
@@ -102,7 +115,6 @@ pub(crate) fn encode_value(value: &[u8], expires_at: Option<UnixMs>) -> Bytes {
         }
     }
     out.put_slice(value);
-    out.freeze()
 }
 
 pub(crate) fn decode_value(mut record: Bytes) -> Option<StoredValue> {

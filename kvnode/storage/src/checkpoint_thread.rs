@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::dump::{self, DumpError, Export};
 use crate::give_way::give_way;
 use crate::log_thread::LogHandle;
 use crate::options::StorageOptions;
+use crate::pace::Pace;
 use crate::queue::{QueueError, ThreadPanicked, offer};
 
 /// More than all copies' windows together.
@@ -30,6 +31,8 @@ const QUEUE_REQUESTS: usize = 1024;
 const IDLE_TURN: Duration = Duration::from_secs(1);
 /// How often it is looked at while somebody waits for an entry to be applied.
 const WAITING_TURN: Duration = Duration::from_millis(10);
+/// A checkpoint rests no more when the log behind it has grown to so many times what one is taken for.
+const BEHIND_AT_EASE: u64 = 3;
 /// What a checkpoint may take without a word about it.
 const SPACE_SAID_FIRST_BYTES: u64 = 128 << 20;
 
@@ -92,6 +95,8 @@ pub struct CheckpointThread {
 #[derive(Clone, Debug)]
 pub struct CheckpointHandle {
     queue: SyncSender<Request>,
+    /// How many requests the thread has not taken yet.
+    asked: Arc<AtomicUsize>,
     applied: Arc<AtomicU64>,
 }
 
@@ -108,13 +113,16 @@ impl CheckpointThread {
     ) -> io::Result<Self> {
         let (queue, requests) = sync_channel(QUEUE_REQUESTS);
         let applied = Arc::new(AtomicU64::new(checkpoint.applied().seq.0));
+        let asked = Arc::new(AtomicUsize::new(0));
         let handle = CheckpointHandle {
             queue,
+            asked: Arc::clone(&asked),
             applied: Arc::clone(&applied),
         };
         let worker = Worker {
             checkpoint,
             log,
+            asked,
             applied,
             every_bytes: options.checkpoint_every_bytes,
             every: options.checkpoint_every,
@@ -146,6 +154,7 @@ impl CheckpointThread {
         self,
         dump_to: Option<PathBuf>,
     ) -> Result<Option<Result<DumpSummary, DumpError>>, ThreadPanicked> {
+        self.handle.asked.fetch_add(1, Ordering::Relaxed);
         // Waits for room in the queue; an error means that the thread has ended already.
         let _ = self.handle.queue.send(Request::Stop { dump_to });
         self.thread.join().map_err(|_| ThreadPanicked)
@@ -171,7 +180,7 @@ impl CheckpointHandle {
             path,
             export,
         };
-        offer(&self.queue, Request::Dump(request))
+        self.ask(Request::Dump(request))
     }
 
     /// Writes the same into a file without a name, on the file system of `near` →
@@ -186,7 +195,7 @@ impl CheckpointHandle {
             path: near,
             export: true,
         };
-        offer(&self.queue, Request::Dump(request))
+        self.ask(Request::Dump(request))
     }
 
     /// Begins a copy for a joiner → [`CheckpointEvent::CopyMessage`]s, the last of which is
@@ -195,7 +204,7 @@ impl CheckpointHandle {
     /// # Errors
     /// When the thread does not take it.
     pub fn begin_copy(&self, copy: u64) -> Result<(), QueueError> {
-        offer(&self.queue, Request::BeginCopy { copy })
+        self.ask(Request::BeginCopy { copy })
     }
 
     /// The joiner took so many parts since the copy began.
@@ -203,7 +212,7 @@ impl CheckpointHandle {
     /// # Errors
     /// When the thread does not take it.
     pub fn copy_taken(&self, copy: u64, parts: u64) -> Result<(), QueueError> {
-        offer(&self.queue, Request::CopyTaken { copy, parts })
+        self.ask(Request::CopyTaken { copy, parts })
     }
 
     /// The joiner is gone, or done.
@@ -211,13 +220,23 @@ impl CheckpointHandle {
     /// # Errors
     /// When the thread does not take it.
     pub fn end_copy(&self, copy: u64) -> Result<(), QueueError> {
-        offer(&self.queue, Request::EndCopy { copy })
+        self.ask(Request::EndCopy { copy })
+    }
+
+    fn ask(&self, request: Request) -> Result<(), QueueError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let taken = offer(&self.queue, request);
+        if taken.is_err() {
+            self.asked.fetch_sub(1, Ordering::Relaxed);
+        }
+        taken
     }
 }
 
 struct Worker<F> {
     checkpoint: Checkpoint,
     log: LogHandle,
+    asked: Arc<AtomicUsize>,
     applied: Arc<AtomicU64>,
     every_bytes: u64,
     every: Duration,
@@ -245,6 +264,9 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
                     Err(RecvTimeoutError::Disconnected) => Some(Request::Stop { dump_to: None }),
                 }
             };
+            if request.is_some() {
+                self.asked.fetch_sub(1, Ordering::Relaxed);
+            }
             match request {
                 Some(Request::Stop { dump_to }) => return self.finish(dump_to),
                 Some(request) => {
@@ -298,12 +320,26 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         let aged = self.last_checkpoint.elapsed() >= self.every;
         if self.failed.is_none() && self.target() > applied && (grown || aged) {
             // A failure is reported and remembered there.
-            let _ = self.advance();
+            let _ = self.advance_at_ease();
         }
     }
 
+    /// Brings the checkpoint on, with rests as long as nobody waits and the log does not grow faster.
+    fn advance_at_ease(&mut self) -> Result<(), CheckpointError> {
+        let nobody_waits = self.dumps.is_empty() && self.copies.is_empty();
+        let asked = Arc::clone(&self.asked);
+        let log = self.log.reader().clone();
+        let applied = self.checkpoint.applied().seq;
+        let behind_max_bytes = self.every_bytes.saturating_mul(BEHIND_AT_EASE);
+        self.advance(Pace::Resting(&|| {
+            nobody_waits
+                && asked.load(Ordering::Relaxed) == 0
+                && log.bytes_after(applied) <= behind_max_bytes
+        }))
+    }
+
     /// Brings the checkpoint as far as it can be brought, and lets the log's head go.
-    fn advance(&mut self) -> Result<(), CheckpointError> {
+    fn advance(&mut self, pace: Pace<'_>) -> Result<(), CheckpointError> {
         if let Some(cause) = &self.failed {
             let cause = cause.clone();
             return Err(StoreError::Failed { cause }.into());
@@ -312,7 +348,7 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         let target = self.target();
         if target > self.checkpoint.applied().seq {
             tracing::debug!("a checkpoint begins");
-            match self.checkpoint.advance(self.log.reader(), target) {
+            match self.checkpoint.advance(self.log.reader(), target, pace) {
                 Ok(entries) => {
                     let elapsed_ms = self.last_checkpoint.elapsed().as_millis();
                     tracing::debug!(entries, elapsed_ms, "took a checkpoint");
@@ -379,7 +415,7 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
     }
 
     fn bring_to(&mut self, at: Seq) -> Result<(), DumpError> {
-        self.advance()?;
+        self.advance(Pace::AtOnce)?;
         let applied = self.checkpoint.applied().seq;
         if applied < at {
             return Err(DumpError::NotApplied {
@@ -425,7 +461,7 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
 
     /// The last checkpoint, and the last dump.
     fn finish(mut self, dump_to: Option<PathBuf>) -> Option<Result<DumpSummary, DumpError>> {
-        let advanced = self.advance();
+        let advanced = self.advance(Pace::AtOnce);
         let path = dump_to?;
         Some(match advanced {
             Ok(()) => dump::dump(&self.checkpoint, &path),

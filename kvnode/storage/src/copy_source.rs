@@ -13,6 +13,7 @@ use kv_store::{Record, ScanLimit};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::checkpoint_record::{CLOCK_KEY, DATA_PREFIX, SESSION_PREFIX};
 use crate::log_reader::LogReader;
+use crate::pace::Pace;
 
 /// Parts that may be under way to the joiner before it has said that it took the first of them.
 pub const COPY_WINDOW_PARTS: u64 = 16;
@@ -135,7 +136,7 @@ impl CopySource {
                 Ok(self.send_records(records))
             }
             Stage::Settle => {
-                checkpoint.advance(log, target)?;
+                checkpoint.advance(log, target, Pace::AtOnce)?;
                 self.settle(checkpoint, log)
             }
             Stage::Batches { next, read, end } => {

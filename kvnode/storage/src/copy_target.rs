@@ -15,6 +15,7 @@ use crate::generation::{self, Generation};
 use crate::log::Log;
 use crate::log_error::LogError;
 use crate::options::StorageOptions;
+use crate::pace::Pace;
 use crate::recovery::{DataSet, DataSetError, recover};
 use crate::retirement::retire;
 use crate::round::Round;
@@ -230,7 +231,7 @@ impl CopyTarget {
         let round = std::mem::take(&mut self.round);
         // What the records stand for is said at the end.
         let history = self.checkpoint.history().clone();
-        Ok(self.checkpoint.write(round, history)?)
+        Ok(self.checkpoint.write(round, history, Pace::AtOnce)?)
     }
 }
 

@@ -1,28 +1,29 @@
 //! The log: batches in segment files, durable before anything is said about them.
 
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use kv_common::batch::Batch;
 use kv_common::history::BaseId;
-use kv_common::id::{Epoch, Position, Seq};
+use kv_common::id::{Position, Seq};
 
-use crate::log_cut::PendingCut;
+use crate::log_cut::{PendingCut, find_cut};
 use crate::log_error::{LogDamage, LogError};
 use crate::log_index::{SegmentIndex, SharedIndex};
 use crate::log_opening::{LogOpening, settle};
 use crate::log_reader::LogReader;
 use crate::log_scan::scan;
+use crate::log_sync::BackgroundSync;
 use crate::record::{self, Salt, record_bytes};
-use crate::record_stream::{RecordError, RecordStream};
-use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, put_in_place, read_header, zero};
+use crate::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, put_in_place, zero};
 use crate::spare::Spares;
 use kv_store::file::remove;
 
 /// A write is handed to the system when so much is gathered.
 const WRITE_BYTES: usize = 1 << 20;
+/// What the system reads and writes at once.
+const PAGE_BYTES: u64 = 4096;
 
 /// The log of one generation. One thread owns it; [`LogReader`]s read it from others.
 #[derive(Debug)]
@@ -37,10 +38,13 @@ pub struct Log {
     path: PathBuf,
     /// The last segment's length on disk.
     length: u64,
+    /// The end of the last segment's pages that were written since it was opened; those behind may not be in memory.
+    written_to: u64,
     last: Position,
     /// The last entry that is durable.
     flushed: Seq,
     spares: Spares,
+    background_sync: Option<BackgroundSync>,
     damage: Option<LogDamage>,
     failed: Option<String>,
 }
@@ -80,9 +84,11 @@ impl Log {
             file,
             path,
             length: segment_bytes,
+            written_to: SEGMENT_HEADER_BYTES,
             last: after,
             flushed: after.seq,
             spares,
+            background_sync: None,
             damage: None,
             failed: None,
         })
@@ -128,9 +134,11 @@ impl Log {
             file,
             path: segment.path,
             length,
+            written_to: segment.end,
             last: found.last,
             flushed: found.last.seq,
             spares: Spares::open(dir, segment_bytes).map_err(|error| LogError::io(dir, error))?,
+            background_sync: None,
             damage: found.damage,
             failed: None,
             index: SharedIndex::holding(found.index),
@@ -205,6 +213,46 @@ impl Log {
         self.note_failure(synced)
     }
 
+    /// Begins to make durable what was appended, on a thread of its own, unless that is under way.
+    /// [`Self::end_sync`] says what came of it.
+    ///
+    /// # Errors
+    /// As [`Self::sync`], which takes its place when the system has no thread left.
+    pub fn begin_sync(&mut self) -> Result<(), LogError> {
+        self.check_usable()?;
+        if self.flushed == self.last.seq || self.background_sync.is_some() {
+            return Ok(());
+        }
+        let Ok(sync) = BackgroundSync::begin(&self.file, self.last.seq) else {
+            return self.sync();
+        };
+        self.background_sync = Some(sync);
+        Ok(())
+    }
+
+    /// Whether something that [`Self::begin_sync`] began was not ended.
+    #[must_use]
+    pub fn is_syncing(&self) -> bool {
+        self.background_sync.is_some()
+    }
+
+    /// Ends what [`Self::begin_sync`] began, if it is over.
+    ///
+    /// # Errors
+    /// When the disk refused: the log then takes nothing more.
+    pub fn end_sync(&mut self) -> Result<(), LogError> {
+        self.check_usable()?;
+        if !self
+            .background_sync
+            .as_ref()
+            .is_some_and(BackgroundSync::is_over)
+        {
+            return Ok(());
+        }
+        let ended = self.wait_for_background_sync();
+        self.note_failure(ended)
+    }
+
     /// Forgets every entry after `after`, durably, so that none can come back.
     ///
     /// # Errors
@@ -226,28 +274,17 @@ impl Log {
     /// When the disk refuses.
     pub fn release_below(&mut self, seq: Seq, retention_bytes: u64) -> Result<Seq, LogError> {
         self.check_usable()?;
-        loop {
-            let released = {
-                let mut index = self.index.lock();
-                let total = index.total_bytes();
-                let several = index.segments.len() > 1;
-                let droppable = several.then(|| index.segments.front()).flatten();
-                let droppable = droppable.is_some_and(|segment| {
-                    segment.last < seq && total - segment.end >= retention_bytes
-                });
-                if droppable {
-                    index.segments.pop_front()
-                } else {
-                    None
-                }
-            };
-            let Some(segment) = released else {
-                return Ok(self.first_seq());
-            };
-            self.spares
-                .recycle(&segment.path)
-                .map_err(|error| LogError::io(&segment.path, error))?;
+        let mut released = Vec::new();
+        {
+            let mut index = self.index.lock();
+            while index.is_droppable(seq, retention_bytes) {
+                released.extend(index.segments.pop_front().map(|segment| segment.path));
+            }
         }
+        self.spares
+            .recycle(&released)
+            .map_err(|error| LogError::io(&self.dir, error))?;
+        Ok(self.first_seq())
     }
 
     fn check_usable(&self) -> Result<(), LogError> {
@@ -322,7 +359,15 @@ impl Log {
             .map_or(SEGMENT_HEADER_BYTES, |segment| segment.end)
     }
 
-    fn write_at(&self, gathered: &mut Vec<u8>, offset: u64) -> Result<(), LogError> {
+    /// Writes what is gathered, with zeros up to the end of the page where it ends: the system would have to read
+    /// a page from the disk that is written in part and is not in memory, as those of a new segment are not.
+    fn write_at(&mut self, gathered: &mut Vec<u8>, offset: u64) -> Result<(), LogError> {
+        let end = offset + gathered.len() as u64;
+        if end > self.written_to {
+            self.written_to = end.next_multiple_of(PAGE_BYTES).min(self.length);
+            let zeros = usize::try_from(self.written_to - end).unwrap_or(0);
+            gathered.resize(gathered.len() + zeros, 0);
+        }
         self.file
             .write_all_at(gathered, offset)
             .map_err(|error| LogError::io(&self.path, error))?;
@@ -330,7 +375,19 @@ impl Log {
         Ok(())
     }
 
+    fn wait_for_background_sync(&mut self) -> Result<(), LogError> {
+        let Some(sync) = self.background_sync.take() else {
+            return Ok(());
+        };
+        let through = sync
+            .end()
+            .map_err(|error| LogError::io(&self.path, error))?;
+        self.flushed = self.flushed.max(through);
+        Ok(())
+    }
+
     fn sync_file(&mut self) -> Result<(), LogError> {
+        self.wait_for_background_sync()?;
         if self.flushed == self.last.seq {
             return Ok(());
         }
@@ -358,6 +415,7 @@ impl Log {
         };
         self.path = put_in_place(&self.dir, &spare, &file, &header).map_err(io)?;
         self.file = file;
+        self.written_to = SEGMENT_HEADER_BYTES;
         let segment = SegmentIndex::new(self.path.clone(), self.salt, header.first);
         let mut index = self.index.lock();
         // A segment without a record is too short for this one: it had the same name, and is gone.
@@ -370,7 +428,8 @@ impl Log {
     }
 
     fn cut(&mut self, after: Seq) -> Result<(), LogError> {
-        let (cut, epoch) = self.find_end_of(after)?;
+        self.wait_for_background_sync()?;
+        let (cut, epoch) = find_cut(&self.index, after)?;
         cut.begin(&self.dir)
             .map_err(|error| LogError::io(&self.dir, error))?;
         loop {
@@ -403,6 +462,7 @@ impl Log {
         self.length = self.file.metadata().map_err(io)?.len();
         let end = self.end();
         zero(&self.file, cut.offset, end).map_err(io)?;
+        self.written_to = cut.offset;
         self.file.sync_data().map_err(io)?;
         PendingCut::end(&self.dir).map_err(io)?;
         if let Some(segment) = self.index.lock().segments.back_mut() {
@@ -411,54 +471,5 @@ impl Log {
         self.last = Position { epoch, seq: after };
         self.flushed = after;
         Ok(())
-    }
-
-    /// Where the batch that ends with `after` ends, and its epoch.
-    fn find_end_of(&self, after: Seq) -> Result<(PendingCut, Epoch), LogError> {
-        let index = self.index.lock();
-        let Some(segment) = index.segment_of(after).cloned() else {
-            let first = index.segments.front().cloned();
-            drop(index);
-            let before_head = first.filter(|segment| segment.first == after.next());
-            return match before_head {
-                Some(segment) => self.epoch_before(&segment),
-                None => Err(LogError::CutInsideBatch { after }),
-            };
-        };
-        drop(index);
-        let io = |error| LogError::io(&segment.path, error);
-        let file = File::open(&segment.path).map_err(io)?;
-        let from = segment
-            .mark_before(after)
-            .map_or(segment.end, |mark| mark.offset);
-        let mut records = RecordStream::new(&file, segment.salt, from, segment.end);
-        loop {
-            match records.next() {
-                Ok(Some(found)) if found.batch.last() == after => {
-                    let cut = PendingCut {
-                        segment: segment.first,
-                        offset: found.offset + found.total_bytes as u64,
-                    };
-                    return Ok((cut, found.batch.epoch()));
-                }
-                Ok(Some(found)) if found.batch.last() < after => {}
-                Ok(_) => return Err(LogError::CutInsideBatch { after }),
-                Err(RecordError::Io(error)) => return Err(io(error)),
-                Err(RecordError::Batch(error)) => return Err(io(io::Error::other(error))),
-            }
-        }
-    }
-
-    /// A cut before everything: the start of the first segment.
-    fn epoch_before(&self, segment: &SegmentIndex) -> Result<(PendingCut, Epoch), LogError> {
-        let io = |error| LogError::io(&segment.path, error);
-        let file = File::open(&segment.path).map_err(io)?;
-        let header = read_header(&file, &segment.path)?;
-        let header = header.ok_or_else(|| io(io::Error::other("the header is damaged")))?;
-        let cut = PendingCut {
-            segment: segment.first,
-            offset: SEGMENT_HEADER_BYTES,
-        };
-        Ok((cut, header.epoch_before))
     }
 }

@@ -11,15 +11,18 @@
 //!       offset  u64      where in it
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
 use bytes::{Buf, BufMut};
-use kv_common::id::Seq;
+use kv_common::id::{Epoch, Seq};
 use kv_store::file::{remove, replace};
 
 use crate::log_error::LogError;
+use crate::log_index::{SegmentIndex, SharedIndex};
+use crate::record_stream::{RecordError, RecordStream};
+use crate::segment::{SEGMENT_HEADER_BYTES, read_header};
 
 const NAME: &str = "CUT";
 const MAGIC: &[u8; 8] = b"KVCUT001";
@@ -83,4 +86,53 @@ impl PendingCut {
             offset: bytes.get_u64_le(),
         })
     }
+}
+
+/// Where the batch that ends with `after` ends, and its epoch.
+pub(crate) fn find_cut(index: &SharedIndex, after: Seq) -> Result<(PendingCut, Epoch), LogError> {
+    let index = index.lock();
+    let Some(segment) = index.segment_of(after).cloned() else {
+        let first = index.segments.front().cloned();
+        drop(index);
+        let before_head = first.filter(|segment| segment.first == after.next());
+        return match before_head {
+            Some(segment) => epoch_before(&segment),
+            None => Err(LogError::CutInsideBatch { after }),
+        };
+    };
+    drop(index);
+    let io = |error| LogError::io(&segment.path, error);
+    let file = File::open(&segment.path).map_err(io)?;
+    let from = segment
+        .mark_before(after)
+        .map_or(segment.end, |mark| mark.offset);
+    let mut records = RecordStream::new(&file, segment.salt, from, segment.end);
+    loop {
+        match records.next() {
+            Ok(Some(found)) if found.batch.last() == after => {
+                let cut = PendingCut {
+                    segment: segment.first,
+                    offset: found.offset + found.total_bytes as u64,
+                };
+                return Ok((cut, found.batch.epoch()));
+            }
+            Ok(Some(found)) if found.batch.last() < after => {}
+            Ok(_) => return Err(LogError::CutInsideBatch { after }),
+            Err(RecordError::Io(error)) => return Err(io(error)),
+            Err(RecordError::Batch(error)) => return Err(io(io::Error::other(error))),
+        }
+    }
+}
+
+/// A cut before everything: the start of the first segment.
+fn epoch_before(segment: &SegmentIndex) -> Result<(PendingCut, Epoch), LogError> {
+    let io = |error| LogError::io(&segment.path, error);
+    let file = File::open(&segment.path).map_err(io)?;
+    let header = read_header(&file, &segment.path)?;
+    let header = header.ok_or_else(|| io(io::Error::other("the header is damaged")))?;
+    let cut = PendingCut {
+        segment: segment.first,
+        offset: SEGMENT_HEADER_BYTES,
+    };
+    Ok((cut, header.epoch_before))
 }

@@ -112,6 +112,15 @@ impl LogIndex {
         (seq <= segment.last).then_some(segment)
     }
 
+    /// Whether the first segment holds only entries below `seq`, and `retention_bytes` are left without it.
+    pub(crate) fn is_droppable(&self, seq: Seq, retention_bytes: u64) -> bool {
+        let several = self.segments.len() > 1;
+        let first = several.then(|| self.segments.front()).flatten();
+        first.is_some_and(|segment| {
+            segment.last < seq && self.total_bytes() - segment.end >= retention_bytes
+        })
+    }
+
     /// The bytes in use.
     pub(crate) fn total_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.end).sum()

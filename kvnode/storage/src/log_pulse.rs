@@ -11,6 +11,8 @@ pub struct LogPulse {
     started: Instant,
     /// Milliseconds after `started`, counted from 1; 0: nothing is under way.
     pending_since_ms: AtomicU64,
+    /// The same of a flush beside the writes.
+    syncing_since_ms: AtomicU64,
     /// Milliseconds after `started`, counted from 1; 0: never yet.
     last_flush_ms: AtomicU64,
     /// The last entry that is durable.
@@ -24,6 +26,7 @@ impl LogPulse {
         Self {
             started: Instant::now(),
             pending_since_ms: AtomicU64::new(0),
+            syncing_since_ms: AtomicU64::new(0),
             last_flush_ms: AtomicU64::new(0),
             durable: AtomicU64::new(durable),
             failed: AtomicBool::new(false),
@@ -35,7 +38,8 @@ impl LogPulse {
     /// is idle.
     #[must_use]
     pub fn pending_for(&self) -> Option<Duration> {
-        self.age(&self.pending_since_ms)
+        let writing = self.age(&self.pending_since_ms);
+        writing.max(self.age(&self.syncing_since_ms))
     }
 
     /// How long ago the last write or flush succeeded; nothing: none did in this run.
@@ -69,6 +73,18 @@ impl LogPulse {
         let allowance_ms = u64::try_from(allowance_ms).unwrap_or(u64::MAX);
         let since_ms = self.now_ms().saturating_add(allowance_ms);
         self.pending_since_ms.store(since_ms, Ordering::Relaxed);
+    }
+
+    /// A flush begins beside the writes.
+    pub(crate) fn sync_begins(&self) {
+        self.syncing_since_ms
+            .store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// No flush is under way beside the writes.
+    pub(crate) fn sync_ends(&self, durable: u64) {
+        self.durable.store(durable, Ordering::Release);
+        self.syncing_since_ms.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn ends(&self, durable: u64) {

@@ -27,8 +27,12 @@ const GROUP_BYTES: usize = 8 << 20;
 /// most: far less than the patience of anybody who waits for the append.
 const CHECKPOINT_ENTRY: Duration = Duration::from_micros(40);
 const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(100);
-/// How far the disk may lag behind with `everysec`.
+/// How far the disk may lag behind with `everysec`, and by how much: a new segment waits for what is left of the
+/// one before it.
 const EVERY_SEC: Duration = Duration::from_secs(1);
+const UNSYNCED_MAX_BYTES: usize = 4 << 20;
+/// How often it is looked whether a flush beside the appends is over, while nothing else comes.
+const SYNC_LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Batches that a follower lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +126,7 @@ impl LogThread {
             on_event,
             pulse,
             unsynced_since: None,
+            unsynced_bytes: 0,
             failed: false,
         };
         let thread = thread::Builder::new()
@@ -204,8 +209,9 @@ struct Worker<F> {
     needed_from: Option<Seq>,
     on_event: F,
     pulse: Arc<LogPulse>,
-    /// With `everysec`: since when something waits for its flush.
+    /// With `everysec`: since when something waits for its flush, and how much.
     unsynced_since: Option<Instant>,
+    unsynced_bytes: usize,
     failed: bool,
 }
 
@@ -232,18 +238,14 @@ impl<F: FnMut(LogEvent)> Worker<F> {
                     Request::Stop => return self.sync(),
                 }
             }
-            let due = self
-                .unsynced_since
-                .is_some_and(|since| since.elapsed() >= EVERY_SEC);
-            if due {
-                self.sync();
-            }
+            self.sync_beside();
         }
     }
 
-    /// The next request; a timeout when a flush is due before one comes.
+    /// The next request; a timeout when there is something to look after before one comes.
     fn next(&self, requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
         match self.unsynced_since {
+            _ if self.log.is_syncing() => requests.recv_timeout(SYNC_LOOK_EVERY),
             Some(since) => requests.recv_timeout(EVERY_SEC.saturating_sub(since.elapsed())),
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -278,6 +280,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
             FsyncMode::Always => self.log.append(group),
             FsyncMode::EverySec => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
+                self.unsynced_bytes += bytes;
                 self.log.append_unsynced(group)
             }
         };
@@ -291,8 +294,35 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         }
     }
 
+    /// With `everysec`: ends the flush that is over, and begins the next one when it is due.
+    fn sync_beside(&mut self) {
+        if self.failed {
+            return;
+        }
+        if let Err(error) = self.log.end_sync() {
+            return self.fail(&error);
+        }
+        if self.log.is_syncing() {
+            return;
+        }
+        // It may also have been ended by a write that waited for it.
+        self.pulse.sync_ends(self.log.flushed().0);
+        let aged = self
+            .unsynced_since
+            .is_some_and(|since| since.elapsed() >= EVERY_SEC);
+        if aged || self.unsynced_bytes >= UNSYNCED_MAX_BYTES {
+            self.unsynced_since = None;
+            self.unsynced_bytes = 0;
+            self.pulse.sync_begins();
+            if let Err(error) = self.log.begin_sync() {
+                self.fail(&error);
+            }
+        }
+    }
+
     fn sync(&mut self) {
         self.unsynced_since = None;
+        self.unsynced_bytes = 0;
         if self.failed || self.log.flushed() == self.log.last().seq {
             return;
         }

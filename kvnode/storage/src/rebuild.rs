@@ -31,6 +31,7 @@ use crate::import::{self, ImportError};
 use crate::log::Log;
 use crate::log_error::{LogError, LogReadError};
 use crate::options::StorageOptions;
+use crate::pace::Pace;
 use crate::recovery::{DataSetError, recover};
 
 /// What is read at once.
@@ -231,7 +232,7 @@ impl RebuildPlan {
         let sound = |error: DataSetError| RebuildError::NotSound(error.to_string());
         let data_set = recover(&target, options, true).map_err(sound)?;
         let mut checkpoint = data_set.checkpoint;
-        checkpoint.advance(&data_set.log.reader(), self.covers.seq)?;
+        checkpoint.advance(&data_set.log.reader(), self.covers.seq, Pace::AtOnce)?;
         dump::dump(&checkpoint, file)?;
         Ok(rebuilt)
     }

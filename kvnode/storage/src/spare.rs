@@ -15,8 +15,9 @@ use kv_store::file::{remove, sync_dir};
 
 const PREFIX: &str = "spare-";
 const UNFINISHED: &str = "spare.tmp";
-/// More than this many are deleted.
-const SPARES_MAX: usize = 2;
+/// More than this many are deleted: as many as the log can do without at once when a checkpoint was taken. To delete
+/// some and write others anew costs the disk as much as the log itself, and its flushes wait for that.
+const SPARES_MAX: usize = 8;
 /// A spare that nobody waits for yet takes the disk for this part of the time, one in so many: flushes of the
 /// log come between its pieces. A segment takes longer to fill than its spare takes to be written.
 const DISK_SHARE: u32 = 4;
@@ -67,17 +68,24 @@ impl Spares {
         Ok(spares)
     }
 
-    /// Takes the segment at `path`, whose log no longer needs it.
-    pub(crate) fn recycle(&mut self, path: &Path) -> io::Result<()> {
-        let fits = fs::metadata(path)?.len() == self.length;
-        if !fits || self.ready.len() >= SPARES_MAX {
-            return remove(path);
+    /// Takes segments that the log no longer needs.
+    pub(crate) fn recycle(&mut self, segments: &[PathBuf]) -> io::Result<()> {
+        let mut renamed = Vec::new();
+        for path in segments {
+            let fits = fs::metadata(path)?.len() == self.length;
+            if !fits || self.ready.len() + renamed.len() >= SPARES_MAX {
+                remove(path)?;
+            } else {
+                let spare = self.next_path();
+                fs::rename(path, &spare)?;
+                renamed.push(spare);
+            }
         }
-        let spare = self.next_path();
-        fs::rename(path, &spare)?;
-        // Before the file gets another header under its old name.
-        sync_dir(&self.dir)?;
-        self.ready.push_back(spare);
+        if !renamed.is_empty() {
+            // Before a file gets another header under its old name.
+            sync_dir(&self.dir)?;
+        }
+        self.ready.extend(renamed);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use kvnode_storage::{Log, LogError, LogOpening, LogReadError};
 use proptest::prelude::{any, proptest};
 use proptest::test_runner::Config;
 
-use support::{at, batch, overwrite, segments};
+use support::{at, batch, overwrite, segments, wait_until};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -127,6 +127,28 @@ fn the_retention_keeps_old_segments_and_reuses_what_goes() {
     assert_eq!((opening.tail_cut, opening.damage), (None, None));
     assert_eq!(log.last(), at(1, 720));
     assert_eq!(read_all(&log), written);
+}
+
+#[test]
+fn a_flush_in_the_background_counts_for_what_was_there_when_it_began() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut log = create(dir.path());
+    log.begin_sync().expect("nothing to do");
+    assert!(!log.is_syncing());
+    log.append_unsynced(&[batch(1, 1, 10)]).expect("appends");
+    log.begin_sync().expect("begins");
+    log.append_unsynced(&[batch(1, 2, 10)]).expect("appends");
+    log.begin_sync().expect("is under way");
+    wait_until("it is over", || {
+        log.end_sync().expect("ends");
+        !log.is_syncing()
+    });
+    assert_eq!(log.flushed(), Seq(1));
+    log.begin_sync().expect("begins");
+    log.append_unsynced(&[batch(1, 3, 10)]).expect("appends");
+    log.sync()
+        .expect("waits for the other and flushes the rest");
+    assert_eq!((log.flushed(), log.is_syncing()), (Seq(3), false));
 }
 
 #[test]

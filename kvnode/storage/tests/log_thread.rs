@@ -149,6 +149,31 @@ fn everysec_reports_at_once_and_syncs_by_itself() {
 }
 
 #[test]
+fn everysec_flushes_beside_what_is_appended_and_cut() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let everysec = StorageOptions {
+        fsync: FsyncMode::EverySec,
+        ..options()
+    };
+    let (thread, events) = start(dir.path(), &everysec);
+    let handle = thread.handle();
+    // Several segments, and more than is left to the second.
+    for seq in 1..=80 {
+        handle.append(batch(1, seq, 100_000)).expect("is taken");
+    }
+    wait_flushed(&events, 80);
+    handle.cut_after(Seq(79), Ticket(1)).expect("is taken");
+    handle.append(batch(2, 80, 100_000)).expect("is taken");
+    wait_flushed(&events, 80);
+    wait_until("all is on the disk", || handle.pulse().durable_seq() == 80);
+    wait_until("no flush is under way", || {
+        handle.pulse().pending_for().is_none()
+    });
+    thread.stop().expect("ends");
+    assert_eq!(last_on_disk(dir.path()), at(2, 80));
+}
+
+#[test]
 fn appending_slows_down_while_the_checkpoint_is_far_behind() {
     let dir = tempfile::tempdir().expect("a folder");
     let tight = StorageOptions {

@@ -10,6 +10,7 @@ use kvnode_core::state::State;
 
 use super::{BATCH_RECORDS, Checkpoint};
 use crate::log::Log;
+use crate::pace::Pace;
 
 fn put(number: usize, value: &str) -> Change {
     Change::Put {
@@ -98,7 +99,10 @@ fn a_crash_at_any_batch_of_a_round_leaves_an_exact_state() {
             map.fail_after(fail_after, fault);
             let mut done = Seq::ZERO;
             for through in steps {
-                if checkpoint.advance(&log.reader(), through).is_err() {
+                if checkpoint
+                    .advance(&log.reader(), through, Pace::AtOnce)
+                    .is_err()
+                {
                     break;
                 }
                 done = through;
@@ -115,7 +119,9 @@ fn a_crash_at_any_batch_of_a_round_leaves_an_exact_state() {
             assert_eq!(state.sessions(), expected.sessions());
             // A later run brings it to the end.
             let mut checkpoint = open(&map);
-            checkpoint.advance(&log.reader(), Seq(6)).expect("advances");
+            checkpoint
+                .advance(&log.reader(), Seq(6), Pace::AtOnce)
+                .expect("advances");
             assert_eq!(
                 recovered(&map, &log, Seq(6)).digest(),
                 model(Seq(6)).digest()
@@ -132,7 +138,9 @@ fn a_round_through_the_middle_of_a_batch_is_exact() {
     let map = MemoryStore::new();
     let created = Checkpoint::create(Box::new(map.reopened()), History::default());
     let mut checkpoint = created.expect("creates");
-    checkpoint.advance(&log.reader(), Seq(3)).expect("advances");
+    checkpoint
+        .advance(&log.reader(), Seq(3), Pace::AtOnce)
+        .expect("advances");
     assert_eq!(checkpoint.applied().seq, Seq(3));
     let state = recovered(&map, &log, Seq(3));
     assert_eq!(state.digest(), model(Seq(3)).digest());
