@@ -221,6 +221,7 @@ async fn receive_all(order: &FetchOrder) -> Result<CopyTarget, FetchError> {
     };
     connection.send(&begin).await?;
     let mut target = CopyTarget::begin(&order.dir, &order.options)?;
+    tracing::debug!("a copy is coming in");
     let started = Instant::now();
     let mut told = started;
     loop {

@@ -95,6 +95,7 @@ fn check_db_txt_folder(arguments: &Arguments) -> Result<(), NodeError> {
 
 fn open(arguments: &Arguments) -> Result<Opened, NodeError> {
     let started = Instant::now();
+    tracing::debug!("loading the data");
     let redis_password = arguments.redis_password()?;
     let dir = DataDir::open(&arguments.data_dir)?;
     let (mut meta, opening) = Meta::open(&dir, NodeId(SysRng.try_next_u64()?))?;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -407,11 +407,18 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
             } else {
                 let outcome = self
                     .bring_to(request.at)
-                    .and_then(|()| dump::dump(&self.checkpoint, &request.path));
+                    .and_then(|()| self.dump(&request.path));
                 let token = request.token;
                 (self.on_event)(CheckpointEvent::Dumped { token, outcome });
             }
         }
+    }
+
+    fn dump(&self, path: &Path) -> Result<DumpSummary, DumpError> {
+        tracing::debug!("a dump begins");
+        let dumped = dump::dump(&self.checkpoint, path);
+        tracing::debug!("a dump ends");
+        dumped
     }
 
     fn bring_to(&mut self, at: Seq) -> Result<(), DumpError> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::log_tail::LogTail;
 use crate::programs::Program;
 use crate::wait::{PATIENCE, wait_until};
 
@@ -91,6 +92,12 @@ impl Daemon {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).expect("the log is read");
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Follows what this run logs, from its first line on.
+    #[must_use]
+    pub fn follow_log(&self) -> LogTail {
+        LogTail::open(&self.log, self.log_start)
     }
 
     /// Waits until this run has logged a line for which `matches` gives a value.
