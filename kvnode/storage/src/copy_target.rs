@@ -165,7 +165,7 @@ impl CopyTarget {
 
     /// Makes the copy the node's data, and opens it. The threads on the former data are to be
     /// stopped before. What was there is removed, unless it holds something that the copy's
-    /// history does not have: then it is set aside.
+    /// history does not have, or cannot be read to its end: then it is set aside.
     ///
     /// # Errors
     /// When the copy is not whole or the disk refuses. The former data stands then, unless the

@@ -18,8 +18,8 @@ use crate::options::StorageOptions;
 use crate::segment::list_segments;
 
 const CURRENT: &str = "CURRENT";
-const PREFIX: &str = "gen-";
-const SET_ASIDE: &str = "set-aside-";
+/// How the names of generations begin.
+pub(crate) const PREFIX: &str = "gen-";
 /// What was found to be of no use. Under this name half of it is never taken for data.
 const REMOVED: &str = "removed-";
 
@@ -46,6 +46,11 @@ impl Generation {
     /// Where the checkpoint is.
     pub(crate) fn checkpoint_dir(&self) -> PathBuf {
         self.path.join("checkpoint")
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The folder's name.
@@ -206,31 +211,23 @@ pub(crate) fn make_current(data_dir: &Path, generation: &Generation) -> io::Resu
 
 /// Removes a generation of which everything is in the current one.
 pub(crate) fn remove_replaced(data_dir: &Path, generation: &Generation) -> io::Result<()> {
-    let path = data_dir.join(format!("{REMOVED}{}", generation.name()));
+    remove_folder(data_dir, &generation.path)
+}
+
+/// Removes a folder with data that is of no use any more.
+pub(crate) fn remove_folder(data_dir: &Path, folder: &Path) -> io::Result<()> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let path = data_dir.join(format!("{REMOVED}{name}"));
     remove(&path)?;
-    fs::rename(&generation.path, &path)?;
+    fs::rename(folder, &path)?;
     sync_dir(data_dir)?;
     tracing::info!(folder = %path.display(), "removing replaced data");
     remove(&path)
 }
 
-/// Keeps a generation that no longer counts beside the others. Says where.
-pub(crate) fn set_aside(data_dir: &Path, generation: &Generation) -> io::Result<PathBuf> {
-    let mut path = data_dir.join(format!("{SET_ASIDE}{}", generation.name()));
-    let mut count = 1;
-    while path.exists() {
-        count += 1;
-        path = data_dir.join(format!("{SET_ASIDE}{}-{count}", generation.name()));
-    }
-    fs::rename(&generation.path, &path)?;
-    sync_dir(data_dir)?;
-    tracing::warn!(folder = %path.display(), "replaced data was set aside");
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{begin, current, make_current, remove_unfinished, set_aside};
+    use super::{begin, current, make_current, remove_unfinished};
     use crate::options::StorageOptions;
 
     fn options() -> StorageOptions {
@@ -253,20 +250,6 @@ mod tests {
             Some(first.clone())
         );
         assert!(first.path.is_dir() && !second.path.exists());
-    }
-
-    #[test]
-    fn what_is_set_aside_stays() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let dir = dir.path();
-        let first = begin(dir, &options()).expect("begins");
-        make_current(dir, &first).expect("switches");
-        let second = begin(dir, &options()).expect("begins");
-        make_current(dir, &second).expect("switches");
-        let aside = set_aside(dir, &first).expect("sets aside");
-        remove_unfinished(dir, &options()).expect("cleans");
-        assert!(aside.join("log").is_dir());
-        assert_eq!(current(dir).expect("reads"), Some(second));
     }
 
     #[test]

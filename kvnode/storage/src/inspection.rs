@@ -22,7 +22,8 @@ use self::database::{CheckpointContent, Database, MetaContent};
 use self::db_txt::DbTxtContent;
 use self::segments::LogContent;
 use crate::data_dir::DataDir;
-use crate::generation;
+use crate::generation::{self, PREFIX};
+use crate::set_aside::SET_ASIDE;
 
 /// What a data directory holds.
 ///
@@ -144,7 +145,7 @@ fn others(path: &Path, current: Option<&generation::Generation>) -> io::Result<V
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_current = current.is_some_and(|current| current.name() == name);
-        if !is_current && (name.starts_with("gen-") || name.starts_with("set-aside-")) {
+        if !is_current && (name.starts_with(PREFIX) || name.starts_with(SET_ASIDE)) {
             others.push((name, size_of(&entry.path())?));
         }
     }

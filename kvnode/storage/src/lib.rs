@@ -9,7 +9,7 @@
 //! | `checkpoint.rs`, `checkpoint_load.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
 //! | `recovery.rs` | checkpoint and log, brought back |
 //! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
-//! | `retirement.rs` | data that other data took the place of |
+//! | `retirement.rs`, `set_aside.rs` | data that other data took the place of |
 //! | `disk_failure.rs` | what an error says about the disk |
 //! | `dump.rs`, `import.rs` | `db.txt` |
 //! | `progress.rs` | when long work says how far it is |
@@ -63,6 +63,7 @@ mod recovery;
 mod retirement;
 mod round;
 mod segment;
+mod set_aside;
 mod spare;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

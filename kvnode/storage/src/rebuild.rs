@@ -33,6 +33,7 @@ use crate::log_error::{LogError, LogReadError};
 use crate::options::StorageOptions;
 use crate::pace::Pace;
 use crate::recovery::{DataSetError, recover};
+use crate::set_aside::set_aside;
 
 /// What is read at once.
 const READ_BYTES: usize = 4 << 20;
@@ -203,7 +204,7 @@ impl RebuildPlan {
         let rebuilt = self.build(&target, options)?;
         generation::make_current(dir.path(), &target).map_err(io)?;
         if let Some(former) = former {
-            generation::set_aside(dir.path(), &former).map_err(io)?;
+            set_aside(dir.path(), &former).map_err(io)?;
         }
         Ok(rebuilt)
     }

@@ -21,6 +21,7 @@ use crate::log_error::{LogError, LogReadError};
 use crate::log_opening::LogOpening;
 use crate::options::StorageOptions;
 use crate::retirement;
+use crate::set_aside::set_aside;
 
 /// What is read from the log at once.
 const READ_BYTES: usize = 4 << 20;
@@ -247,7 +248,7 @@ fn start_over(
     let fresh = generation::begin(data_dir, options).map_err(io)?;
     make_empty(&fresh, options, Some(cause))?;
     generation::make_current(data_dir, &fresh).map_err(io)?;
-    generation::set_aside(data_dir, damaged).map_err(io)?;
+    set_aside(data_dir, damaged).map_err(io)?;
     recover(&fresh, options, false)
 }
 

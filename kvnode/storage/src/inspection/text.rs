@@ -9,6 +9,7 @@ use super::database::{CheckpointContent, Database, MetaContent};
 use super::db_txt::DbTxtContent;
 use super::segments::{FoundLog, LogContent};
 use super::{GenerationContent, Inspection};
+use crate::set_aside::{IN_DOUBT, IN_DOUBT_MAX, SET_ASIDE};
 
 impl Display for Inspection {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -25,7 +26,7 @@ impl Display for Inspection {
             }
         }
         for (name, bytes) in &self.others {
-            writeln!(f, "beside it: {name}, {bytes} bytes")?;
+            writeln!(f, "beside it: {name}, {bytes} bytes{}", why_kept(name))?;
         }
         match &self.db_txt {
             None => writeln!(f, "db.txt: none")?,
@@ -37,6 +38,17 @@ impl Display for Inspection {
             "DAMAGED: the node goes on without what is damaged, asks for a copy, or refuses to start"
         };
         writeln!(f, "{verdict}")
+    }
+}
+
+/// Why a folder with data that does not count is there, if it was set aside.
+fn why_kept(name: &str) -> String {
+    if name.starts_with(IN_DOUBT) {
+        format!("; a part of it cannot be read; the newest {IN_DOUBT_MAX} of such are kept")
+    } else if name.starts_with(SET_ASIDE) {
+        "; kept until it is removed by hand".to_owned()
+    } else {
+        String::new()
     }
 }
 

@@ -7,13 +7,14 @@ use kv_common::history::{BaseId, History};
 use kv_common::id::Position;
 
 use super::{Base, RebuildError, reached};
-use crate::generation;
+use crate::generation::{self, PREFIX};
 use crate::inspection::database::{self, CheckpointContent, Database};
 use crate::inspection::db_txt::{self, DbTxtContent};
 use crate::log_error::LogDamage;
 use crate::log_index::SharedIndex;
 use crate::log_reader::LogReader;
 use crate::log_scan::scan;
+use crate::set_aside::SET_ASIDE;
 
 const READ_BYTES: usize = 4 << 20;
 
@@ -65,7 +66,7 @@ impl Sources {
         for entry in fs::read_dir(data_dir).map_err(io)? {
             let entry = entry.map_err(io)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("gen-") || name.starts_with("set-aside-") {
+            if name.starts_with(PREFIX) || name.starts_with(SET_ASIDE) {
                 let is_current = current
                     .as_ref()
                     .is_some_and(|current| current.name() == name);
