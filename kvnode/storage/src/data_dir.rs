@@ -6,6 +6,7 @@ use std::path::Path;
 
 use kv_store::{DataDirError, DataDirOwner};
 
+use crate::log_disk::LogDisk;
 use crate::segment::{SEGMENT_BYTES, create_zeroed};
 use kv_store::file::remove;
 
@@ -81,7 +82,7 @@ impl DataDir {
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == RESERVE_BYTES) {
             return;
         }
-        if let Err(error) = create_zeroed(&path, RESERVE_BYTES) {
+        if let Err(error) = create_zeroed(&LogDisk::default(), &path, RESERVE_BYTES) {
             tracing::warn!(%error, "no space can be set aside for the time when the disk is full");
         }
     }
@@ -97,7 +98,7 @@ impl DataDir {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let path = self.path().join(TRIAL);
-        create_zeroed(&path, TRIAL_BYTES)?;
+        create_zeroed(&LogDisk::default(), &path, TRIAL_BYTES)?;
         remove(&path)
     }
 

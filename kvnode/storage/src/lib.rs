@@ -5,7 +5,7 @@
 //! | `data_dir.rs`, `generation.rs` | one process, one format; which folder counts |
 //! | `meta.rs`, `meta_copy.rs`, `meta_thread.rs` | who the node is and what it promised |
 //! | `log.rs`, `log_opening.rs`, `log_scan.rs`, `log_cut.rs`, `log_reader.rs`, `log_thread.rs` | batches, durable before anything is said about them |
-//! | `segment.rs`, `record.rs`, `record_stream.rs`, `spare.rs`, `log_index.rs` | the log's files |
+//! | `log_disk.rs`, `segment.rs`, `record.rs`, `record_stream.rs`, `spare.rs`, `log_index.rs` | the log's files |
 //! | `checkpoint.rs`, `checkpoint_load.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
 //! | `recovery.rs` | checkpoint and log, brought back |
 //! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
@@ -41,6 +41,7 @@ mod import;
 mod inspection;
 mod log;
 mod log_cut;
+mod log_disk;
 mod log_error;
 mod log_index;
 mod log_opening;

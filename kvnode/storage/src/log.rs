@@ -1,7 +1,6 @@
 //! The log: batches in segment files, durable before anything is said about them.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use kv_common::batch::Batch;
@@ -9,6 +8,7 @@ use kv_common::history::BaseId;
 use kv_common::id::{Position, Seq};
 
 use crate::log_cut::{PendingCut, find_cut};
+use crate::log_disk::LogDisk;
 use crate::log_error::{LogDamage, LogError};
 use crate::log_index::{SegmentIndex, SharedIndex};
 use crate::log_opening::{LogOpening, settle};
@@ -28,6 +28,7 @@ const PAGE_BYTES: u64 = 4096;
 /// The log of one generation. One thread owns it; [`LogReader`]s read it from others.
 #[derive(Debug)]
 pub struct Log {
+    disk: LogDisk,
     dir: PathBuf,
     base: BaseId,
     salt: Salt,
@@ -60,8 +61,18 @@ impl Log {
         after: Position,
         segment_bytes: u64,
     ) -> Result<Self, LogError> {
+        Self::create_on(LogDisk::default(), dir, base, after, segment_bytes)
+    }
+
+    pub(crate) fn create_on(
+        disk: LogDisk,
+        dir: &Path,
+        base: BaseId,
+        after: Position,
+        segment_bytes: u64,
+    ) -> Result<Self, LogError> {
         let io = |error| LogError::io(dir, error);
-        let mut spares = Spares::open(dir, segment_bytes).map_err(io)?;
+        let mut spares = Spares::open(disk.clone(), dir, segment_bytes).map_err(io)?;
         let (spare, file) = spares.take(segment_bytes).map_err(io)?;
         let salt = Salt(rand::random());
         let header = SegmentHeader {
@@ -71,11 +82,12 @@ impl Log {
             length: segment_bytes,
             salt,
         };
-        let path = put_in_place(dir, &spare, &file, &header).map_err(io)?;
+        let path = put_in_place(&disk, dir, &spare, &file, &header).map_err(io)?;
         let index = SharedIndex::default();
         let segment = SegmentIndex::new(path.clone(), salt, header.first);
         index.lock().segments.push_back(segment);
         Ok(Self {
+            disk,
             dir: dir.to_owned(),
             base,
             salt,
@@ -106,6 +118,15 @@ impl Log {
         segment_bytes: u64,
         witnessed: Seq,
     ) -> Result<(Self, LogOpening), LogError> {
+        Self::open_on(LogDisk::default(), dir, segment_bytes, witnessed)
+    }
+
+    pub(crate) fn open_on(
+        disk: LogDisk,
+        dir: &Path,
+        segment_bytes: u64,
+        witnessed: Seq,
+    ) -> Result<(Self, LogOpening), LogError> {
         let mut found = scan(dir)?;
         found.weigh_witness(witnessed);
         let Some(segment) = found.index.segments.back().cloned() else {
@@ -119,14 +140,16 @@ impl Log {
         let file = file.open(&segment.path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         if found.damage.is_none() {
-            settle(dir, &found, &segment, &file, length)?;
+            settle(&disk, dir, &found, &segment, &file, length)?;
         }
         let opening = LogOpening {
             committed: found.committed,
             tail_cut: found.torn.clone(),
             damage: found.damage.clone(),
         };
+        let spares = Spares::open(disk.clone(), dir, segment_bytes);
         let log = Self {
+            disk,
             dir: dir.to_owned(),
             base: found.base,
             salt: found.salt,
@@ -137,7 +160,7 @@ impl Log {
             written_to: segment.end,
             last: found.last,
             flushed: found.last.seq,
-            spares: Spares::open(dir, segment_bytes).map_err(|error| LogError::io(dir, error))?,
+            spares: spares.map_err(|error| LogError::io(dir, error))?,
             background_sync: None,
             damage: found.damage,
             failed: None,
@@ -223,7 +246,7 @@ impl Log {
         if self.flushed == self.last.seq || self.background_sync.is_some() {
             return Ok(());
         }
-        let Ok(sync) = BackgroundSync::begin(&self.file, self.last.seq) else {
+        let Ok(sync) = BackgroundSync::begin(&self.disk, &self.file, self.last.seq) else {
             return self.sync();
         };
         self.background_sync = Some(sync);
@@ -368,8 +391,8 @@ impl Log {
             let zeros = usize::try_from(self.written_to - end).unwrap_or(0);
             gathered.resize(gathered.len() + zeros, 0);
         }
-        self.file
-            .write_all_at(gathered, offset)
+        self.disk
+            .write_all_at(&self.file, gathered, offset)
             .map_err(|error| LogError::io(&self.path, error))?;
         gathered.clear();
         Ok(())
@@ -391,8 +414,9 @@ impl Log {
         if self.flushed == self.last.seq {
             return Ok(());
         }
-        rustix::fs::fdatasync(&self.file)
-            .map_err(|error| LogError::io(&self.path, error.into()))?;
+        self.disk
+            .sync_data(&self.file)
+            .map_err(|error| LogError::io(&self.path, error))?;
         self.flushed = self.last.seq;
         Ok(())
     }
@@ -413,7 +437,7 @@ impl Log {
             length: self.length,
             salt: self.salt,
         };
-        self.path = put_in_place(&self.dir, &spare, &file, &header).map_err(io)?;
+        self.path = put_in_place(&self.disk, &self.dir, &spare, &file, &header).map_err(io)?;
         self.file = file;
         self.written_to = SEGMENT_HEADER_BYTES;
         let segment = SegmentIndex::new(self.path.clone(), self.salt, header.first);
@@ -461,9 +485,9 @@ impl Log {
             .map_err(io)?;
         self.length = self.file.metadata().map_err(io)?.len();
         let end = self.end();
-        zero(&self.file, cut.offset, end).map_err(io)?;
+        zero(&self.disk, &self.file, cut.offset, end).map_err(io)?;
         self.written_to = cut.offset;
-        self.file.sync_data().map_err(io)?;
+        self.disk.sync_data(&self.file).map_err(io)?;
         PendingCut::end(&self.dir).map_err(io)?;
         if let Some(segment) = self.index.lock().segments.back_mut() {
             segment.cut(after, cut.offset);

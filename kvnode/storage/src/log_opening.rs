@@ -7,6 +7,7 @@ use kv_common::id::Seq;
 use kv_store::file::{remove, sync_dir};
 
 use crate::log_cut::PendingCut;
+use crate::log_disk::LogDisk;
 use crate::log_error::{LogDamage, LogError, TailCut};
 use crate::log_index::SegmentIndex;
 use crate::log_scan::Scan;
@@ -31,6 +32,7 @@ pub struct LogOpening {
 /// even if zeros are read there, so that nothing of it can come back and be taken for a part of what will be
 /// written before it. Segments but for the last were durable before the next one had its name.
 pub(crate) fn settle(
+    disk: &LogDisk,
     dir: &Path,
     found: &Scan,
     segment: &SegmentIndex,
@@ -44,10 +46,10 @@ pub(crate) fn settle(
     if found.flushed < segment.last {
         let mark = segment.mark_before(found.flushed.next());
         let from = mark.map_or(SEGMENT_HEADER_BYTES, |mark| mark.offset);
-        write_again(file, from, segment.end).map_err(io)?;
+        write_again(disk, file, from, segment.end).map_err(io)?;
     }
-    zero(file, segment.end, length).map_err(io)?;
-    file.sync_data().map_err(io)?;
+    zero(disk, file, segment.end, length).map_err(io)?;
+    disk.sync_data(file).map_err(io)?;
     // The segment's name may be in memory alone, too.
     sync_dir(dir).map_err(io)?;
     PendingCut::end(dir).map_err(io)

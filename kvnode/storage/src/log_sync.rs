@@ -6,6 +6,8 @@ use std::thread::{self, JoinHandle};
 
 use kv_common::id::Seq;
 
+use crate::log_disk::LogDisk;
+
 /// A flush under way. It is waited for before the file is flushed in any other way: a failure is told to
 /// whoever asks first, and to nobody after that.
 #[derive(Debug)]
@@ -16,11 +18,12 @@ pub(crate) struct BackgroundSync {
 
 impl BackgroundSync {
     /// Begins to flush `file`, in which everything up to `through` was written.
-    pub(crate) fn begin(file: &File, through: Seq) -> io::Result<Self> {
+    pub(crate) fn begin(disk: &LogDisk, file: &File, through: Seq) -> io::Result<Self> {
+        let disk = disk.clone();
         let file = file.try_clone()?;
         let thread = thread::Builder::new()
             .name("log-sync".to_owned())
-            .spawn(move || Ok(rustix::fs::fdatasync(&file)?))?;
+            .spawn(move || disk.sync_data(&file))?;
         Ok(Self { thread, through })
     }
 

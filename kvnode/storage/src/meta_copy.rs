@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use bytes::{Buf, BufMut};
 use kv_store::file::{dir_of, sync_dir};
 
+use crate::log_disk::LogDisk;
 use crate::segment::create_zeroed;
 
 const MAGIC: &[u8; 8] = b"KVMETA01";
@@ -57,7 +58,7 @@ impl MetaCopy {
         let file = match OpenOptions::new().write(true).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = create_zeroed(path, 2 * SLOT_BYTES as u64)?;
+                let file = create_zeroed(&LogDisk::default(), path, 2 * SLOT_BYTES as u64)?;
                 sync_dir(dir_of(path))?;
                 file
             }

@@ -27,6 +27,7 @@ use kv_common::history::BaseId;
 use kv_common::id::{Epoch, Seq};
 use rustix::fs::OFlags;
 
+use crate::log_disk::LogDisk;
 use crate::log_error::LogError;
 use crate::record::Salt;
 use kv_store::file::sync_dir;
@@ -146,23 +147,23 @@ pub(crate) fn read_header(file: &File, path: &Path) -> Result<Option<SegmentHead
 
 /// Creates a file of `length` zeros at `path`, written and not merely reserved. A file that does
 /// not get its length is removed: on a full disk it would only take what is left.
-pub(crate) fn create_zeroed(path: &Path, length: u64) -> io::Result<File> {
-    let created = try_create_zeroed(path, length);
+pub(crate) fn create_zeroed(disk: &LogDisk, path: &Path, length: u64) -> io::Result<File> {
+    let created = try_create_zeroed(disk, path, length);
     if created.is_err() {
         let _ = fs::remove_file(path);
     }
     created
 }
 
-fn try_create_zeroed(path: &Path, length: u64) -> io::Result<File> {
+fn try_create_zeroed(disk: &LogDisk, path: &Path, length: u64) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(true)
         .open(path)?;
-    zero(&file, 0, length)?;
-    file.sync_all()?;
+    zero(disk, &file, 0, length)?;
+    disk.sync_all(&file)?;
     Ok(file)
 }
 
@@ -170,13 +171,16 @@ fn try_create_zeroed(path: &Path, length: u64) -> io::Result<File> {
 /// waits in the cache would go to the device with the first flush, and every other flush would wait for it.
 /// `between_pieces` is told how long a piece took, and may wait.
 pub(crate) fn create_zeroed_in_pieces(
+    disk: &LogDisk,
     path: &Path,
     length: u64,
     between_pieces: impl FnMut(Duration),
 ) -> io::Result<File> {
-    match try_create_in_pieces(path, length, between_pieces) {
+    match try_create_in_pieces(disk, path, length, between_pieces) {
         // Its blocks are larger than what was written.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => create_zeroed(path, length),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            create_zeroed(disk, path, length)
+        }
         Err(error) => {
             let _ = fs::remove_file(path);
             Err(error)
@@ -186,6 +190,7 @@ pub(crate) fn create_zeroed_in_pieces(
 }
 
 fn try_create_in_pieces(
+    disk: &LogDisk,
     path: &Path,
     length: u64,
     mut between_pieces: impl FnMut(Duration),
@@ -195,11 +200,11 @@ fn try_create_in_pieces(
     while at < length {
         let begun = Instant::now();
         let next = length.min(at + ZEROS.0.len() as u64);
-        zero(&file, at, next)?;
+        zero(disk, &file, at, next)?;
         at = next;
         between_pieces(begun.elapsed());
     }
-    file.sync_all()?;
+    disk.sync_all(&file)?;
     Ok(file)
 }
 
@@ -215,14 +220,14 @@ fn create_uncached(path: &Path) -> io::Result<File> {
 }
 
 /// Overwrites a part of a file with zeros.
-pub(crate) fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
+pub(crate) fn zero(disk: &LogDisk, file: &File, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
         let step = ZEROS
             .0
             .len()
             .min(usize::try_from(to - at).unwrap_or(usize::MAX));
-        file.write_all_at(&ZEROS.0[..step], at)?;
+        disk.write_all_at(file, &ZEROS.0[..step], at)?;
         at += step as u64;
     }
     Ok(())
@@ -230,13 +235,14 @@ pub(crate) fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
 
 /// Turns the file at `spare` into the segment that `header` describes, durably.
 pub(crate) fn put_in_place(
+    disk: &LogDisk,
     dir: &Path,
     spare: &Path,
     file: &File,
     header: &SegmentHeader,
 ) -> io::Result<PathBuf> {
-    file.write_all_at(&header.encode(), 0)?;
-    file.sync_data()?;
+    disk.write_all_at(file, &header.encode(), 0)?;
+    disk.sync_data(file)?;
     let path = segment_path(dir, header.first);
     fs::rename(spare, &path)?;
     sync_dir(dir)?;
@@ -245,7 +251,7 @@ pub(crate) fn put_in_place(
 
 /// Writes a part of a file once more as it is read, so that a flush has to bring it to the disk: what a read
 /// gives may stand in memory alone, and after a failed flush even a further one would leave it there.
-pub(crate) fn write_again(file: &File, from: u64, to: u64) -> io::Result<()> {
+pub(crate) fn write_again(disk: &LogDisk, file: &File, from: u64, to: u64) -> io::Result<()> {
     let mut block = vec![0; ZEROS.0.len()];
     let mut at = from;
     while at < to {
@@ -253,7 +259,7 @@ pub(crate) fn write_again(file: &File, from: u64, to: u64) -> io::Result<()> {
             .len()
             .min(usize::try_from(to - at).unwrap_or(usize::MAX));
         file.read_exact_at(&mut block[..step], at)?;
-        file.write_all_at(&block[..step], at)?;
+        disk.write_all_at(file, &block[..step], at)?;
         at += step as u64;
     }
     Ok(())
@@ -261,7 +267,7 @@ pub(crate) fn write_again(file: &File, from: u64, to: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ZEROS, create_zeroed_in_pieces};
+    use super::{LogDisk, ZEROS, create_zeroed_in_pieces};
 
     #[test]
     fn a_file_of_any_length_is_made_of_zeros_with_a_rest_between_its_pieces() {
@@ -270,7 +276,8 @@ mod tests {
         for (length, pieces) in [(0, 0), (piece, 1), (3 * piece, 3), (piece + 1000, 2)] {
             let path = dir.path().join(length.to_string());
             let mut rests = 0;
-            create_zeroed_in_pieces(&path, length, |_| rests += 1).expect("there is room");
+            create_zeroed_in_pieces(&LogDisk::default(), &path, length, |_| rests += 1)
+                .expect("there is room");
             let content = std::fs::read(&path).expect("is there");
             assert_eq!(content.len() as u64, length);
             assert!(content.iter().all(|byte| *byte == 0));

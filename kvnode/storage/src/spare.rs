@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::log_disk::LogDisk;
 use crate::segment::{create_zeroed, create_zeroed_in_pieces};
 use kv_store::file::{remove, sync_dir};
 
@@ -26,6 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// The spare segments of a log.
 #[derive(Debug)]
 pub(crate) struct Spares {
+    disk: LogDisk,
     dir: PathBuf,
     length: u64,
     ready: VecDeque<PathBuf>,
@@ -42,9 +44,10 @@ struct UnderWay {
 
 impl Spares {
     /// Finds the spares that a former run left in `dir`.
-    pub(crate) fn open(dir: &Path, length: u64) -> io::Result<Self> {
+    pub(crate) fn open(disk: LogDisk, dir: &Path, length: u64) -> io::Result<Self> {
         remove(&dir.join(UNFINISHED))?;
         let mut spares = Self {
+            disk,
             dir: dir.to_owned(),
             length,
             ready: VecDeque::new(),
@@ -95,7 +98,7 @@ impl Spares {
         if length > self.length {
             let path = self.dir.join(UNFINISHED);
             self.wait()?;
-            let file = create_zeroed(&path, length)?;
+            let file = create_zeroed(&self.disk, &path, length)?;
             return Ok((path, file));
         }
         if self.ready.is_empty() {
@@ -106,7 +109,7 @@ impl Spares {
             return Ok((path, file));
         }
         let path = self.next_path();
-        let file = create_zeroed(&path, self.length)?;
+        let file = create_zeroed(&self.disk, &path, self.length)?;
         Ok((path, file))
     }
 
@@ -117,13 +120,13 @@ impl Spares {
         }
         let unfinished = self.dir.join(UNFINISHED);
         let path = self.next_path();
-        let length = self.length;
+        let (disk, length) = (self.disk.clone(), self.length);
         let is_waited_for = Arc::new(AtomicBool::new(false));
         let in_a_hurry = Arc::clone(&is_waited_for);
         let thread = thread::Builder::new()
             .name("log-spare".to_owned())
             .spawn(move || {
-                create_zeroed_in_pieces(&unfinished, length, |took| {
+                create_zeroed_in_pieces(&disk, &unfinished, length, |took| {
                     if !in_a_hurry.load(Ordering::Relaxed) {
                         thread::park_timeout((took * (DISK_SHARE - 1)).min(PAUSE_MAX));
                     }
