@@ -86,8 +86,7 @@ impl Value {
     /// About how many bytes the reply takes.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
-        const PART_BYTES: usize = 16;
-        PART_BYTES
+        size_of::<Self>()
             + match self {
                 Self::Status(text) | Self::Error(text) => text.len(),
                 Self::Bulk(bytes) => bytes.len(),

@@ -1,26 +1,23 @@
 //! The state of one connection, and what it makes of a request.
 
 use bytes::Bytes;
-use kv_common::command::{Command, Reply};
+use kv_common::command::Reply;
 use kv_common::edit::Guard;
 use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
 use kv_resp::{AuthError, Protocol, Subscriptions, Value};
 
-use crate::action::Action;
 use crate::call::Call;
 use crate::fault::Fault;
 use crate::host::{ClientLine, Host};
 use crate::plan::Plan;
 use crate::server_state::ServerState;
-use crate::shape::{Piece, Shape, shaped};
+use crate::shape::{Shape, shaped};
 use crate::table::{Flags, Spec, find};
+use crate::transaction::Queue;
 
-/// What queued commands may come to, with 64 bytes for each argument.
-const QUEUE_MAX_BYTES: usize = 64 << 20;
-const ARGUMENT_OVERHEAD_BYTES: usize = 64;
-/// Keys that a connection may watch.
-const WATCHED_MAX: usize = 1024;
+/// What a key that is watched costs beside its bytes.
+const GUARD_OVERHEAD_BYTES: usize = 64;
 
 /// What a connection is known by.
 #[derive(Clone, Debug)]
@@ -65,15 +62,6 @@ pub(crate) struct State {
     pub(crate) guards: Vec<Guard>,
     pub(crate) guards_bytes: usize,
     pub(crate) subscriptions: Subscriptions,
-}
-
-/// Commands between MULTI and EXEC.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    requests: Vec<(&'static Spec, Vec<Bytes>)>,
-    bytes: usize,
-    /// A request could not be queued, so none is executed.
-    is_spoilt: bool,
 }
 
 /// One Redis connection.
@@ -135,7 +123,7 @@ impl Connection {
     /// Bytes that wait in the connection: commands that are queued, keys that are watched.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.state.queue.as_ref().map_or(0, |queue| queue.bytes) + self.state.guards_bytes
+        self.state.queue.as_ref().map_or(0, Queue::bytes) + self.state.guards_bytes
     }
 
     /// What the client wants to hear.
@@ -227,7 +215,7 @@ impl Connection {
             for (key, fingerprint) in keys.iter().zip(fingerprints) {
                 // A key that is watched twice is watched since the first time.
                 if self.state.guards.iter().all(|guard| guard.key != key) {
-                    self.state.guards_bytes += key.len() + ARGUMENT_OVERHEAD_BYTES;
+                    self.state.guards_bytes += key.len() + GUARD_OVERHEAD_BYTES;
                     self.state.guards.push(Guard {
                         key: key.clone(),
                         fingerprint: *fingerprint,
@@ -254,7 +242,7 @@ impl Connection {
 
     fn spoil(&mut self) {
         if let Some(queue) = &mut self.state.queue {
-            queue.is_spoilt = true;
+            queue.spoil();
         }
     }
 }
@@ -326,7 +314,7 @@ impl State {
     fn described(&self, now: UnixMs) -> String {
         let age_s = now.0.saturating_sub(self.info.since.0) / 1000;
         let queued = match &self.queue {
-            Some(queue) => i64::try_from(queue.requests.len()).unwrap_or(i64::MAX),
+            Some(queue) => i64::try_from(queue.length()).unwrap_or(i64::MAX),
             None => -1,
         };
         let flags = match (&self.queue, self.reads_replica) {
@@ -350,110 +338,6 @@ impl State {
             String::from_utf8_lossy(&self.library_version),
             self.protocol.number(),
         )
-    }
-}
-
-impl Queue {
-    fn push(&mut self, spec: &'static Spec, arguments: &[Bytes]) -> Result<Plan, Fault> {
-        self.bytes += arguments
-            .iter()
-            .map(|argument| argument.len() + ARGUMENT_OVERHEAD_BYTES)
-            .sum::<usize>();
-        if self.bytes > QUEUE_MAX_BYTES {
-            self.is_spoilt = true;
-            self.requests = Vec::new();
-            return Err(Fault::text("ERR the transaction is too large"));
-        }
-        if !self.is_spoilt {
-            self.requests.push((spec, arguments.to_vec()));
-        }
-        Ok(Plan::Answer(Value::Status("QUEUED".into())))
-    }
-}
-
-pub(crate) fn multi(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    if call.state.queue.is_some() {
-        return Err(Fault::text("ERR MULTI calls can not be nested"));
-    }
-    call.state.queue = Some(Queue::default());
-    Ok(Plan::Answer(Value::OK))
-}
-
-pub(crate) fn discard(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    if call.state.queue.take().is_none() {
-        return Err(Fault::text("ERR DISCARD without MULTI"));
-    }
-    call.state.take_guards();
-    Ok(Plan::Answer(Value::OK))
-}
-
-pub(crate) fn watch(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    if call.state.queue.is_some() {
-        return Err(Fault::text("ERR WATCH inside MULTI is not allowed"));
-    }
-    let keys = call.rest(1);
-    if call.state.guards.len() + keys.len() > WATCHED_MAX {
-        return Err(Fault::text("ERR too many keys are watched"));
-    }
-    Ok(Plan::Ask(
-        Command::Fingerprints { keys: keys.clone() },
-        Shape::Watch(keys),
-    ))
-}
-
-pub(crate) fn unwatch(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    call.state.take_guards();
-    Ok(Plan::Answer(Value::OK))
-}
-
-/// The queued commands as one command of the core. Those that need no key are answered here and now,
-/// each in its place.
-pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
-    let Some(queue) = call.state.queue.take() else {
-        return Err(Fault::text("ERR EXEC without MULTI"));
-    };
-    let guards = call.state.take_guards();
-    if queue.is_spoilt {
-        return Err(Fault::text(
-            "EXECABORT Transaction discarded because of previous errors.",
-        ));
-    }
-    let (mut pieces, mut commands) = (Vec::new(), Vec::new());
-    for (spec, arguments) in queue.requests {
-        let plan = (spec.run)(&mut Call {
-            spec,
-            arguments: &arguments,
-            state: call.state,
-            host: call.host,
-        });
-        pieces.push(piece(plan, &mut commands));
-    }
-    if commands.is_empty() && guards.is_empty() {
-        return Ok(Plan::Transact(pieces));
-    }
-    let transaction = Command::Transaction { guards, commands };
-    Ok(Plan::Ask(transaction, Shape::Transaction(pieces)))
-}
-
-/// What becomes of a queued command. What the core is asked goes to `commands`.
-fn piece(plan: Result<Plan, Fault>, commands: &mut Vec<Command>) -> Piece {
-    match plan {
-        Ok(Plan::Answer(value) | Plan::Close(value)) => Piece::Answered(value),
-        // When the transaction is done, nothing is left to be waited for.
-        Ok(Plan::Ask(_, Shape::Copies { on_disk })) => Piece::Act(Action::CountCopies { on_disk }),
-        Ok(Plan::Ask(command, shape)) => {
-            let writes = command.is_write();
-            commands.push(command);
-            Piece::Asked { shape, writes }
-        }
-        Ok(Plan::Act(Action::SaveInBackground { .. })) => Piece::Act(Action::SaveInBackground {
-            in_transaction: true,
-        }),
-        Ok(Plan::Act(action)) => Piece::Act(action),
-        Ok(Plan::Start(_) | Plan::AnswerAll(_) | Plan::Transact(_)) => {
-            Piece::Answered(Value::error("ERR Command not allowed inside a transaction"))
-        }
-        Err(fault) => Piece::Answered(fault.into()),
     }
 }
 

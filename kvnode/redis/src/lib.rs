@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `table` | every command: name, arity, flags, keys, function |
 //! | `connection` | the state of one connection, and what it makes of a request |
+//! | `transaction` | MULTI, EXEC, WATCH: what is queued and what is watched |
 //! | `plan`, `shape` | what a request comes to; what the core's answer becomes |
 //! | `fault` | errors in the words of Redis |
 //! | `host` | what is asked about the node |
@@ -48,6 +49,7 @@ mod shape;
 mod slow_log;
 mod strings;
 mod table;
+mod transaction;
 
 pub use action::{Action, Victims};
 pub use connection::{Connection, ConnectionInfo, Turn};

@@ -5,8 +5,8 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::{
-    absent, bits, client, commands, configuration, connection, debug, dump, expiries, info, keys,
-    publish, roles, server, slow_log, strings,
+    absent, bits, client, commands, configuration, debug, dump, expiries, info, keys, publish,
+    roles, server, slow_log, strings, transaction,
 };
 
 /// The longest name of a command.
@@ -181,10 +181,10 @@ pub(crate) static TABLE: &[Spec] = table! {
     "delex" -2 WF, ONE_KEY, "string" "8.4.0" strings::delete_conditionally, "Removes a key if its value is, or is not, a given one or one of a given digest.";
     "delifeq" 3 WF, ONE_KEY, "string" "9.0.0" strings::delete_if_equal, "Removes a key if its value is a given one.";
     "digest" 2 RF, ONE_KEY, "string" "8.4.0" strings::digest, "Reads the digest of a value.";
-    "discard" 1 CONTROL, NO_KEY, "transactions" "2.0.0" connection::discard, "Gives a transaction up.";
+    "discard" 1 CONTROL, NO_KEY, "transactions" "2.0.0" transaction::discard, "Gives a transaction up.";
     "dump" 2 R, ONE_KEY, "generic" "2.6.0" dump::dump, "Reads a value in the form in which Redis hands it on.";
     "echo" 2 QUICK, NO_KEY, "connection" "1.0.0" client::echo, "Answers with its argument.";
-    "exec" 1 CONTROL, NO_KEY, "transactions" "1.2.0" connection::exec, "Executes a transaction.";
+    "exec" 1 CONTROL, NO_KEY, "transactions" "1.2.0" transaction::exec, "Executes a transaction.";
     "exists" -2 RF, ALL_KEYS, "generic" "1.0.0" keys::exists, "Counts which of some keys are there.";
     "expire" -3 WF, ONE_KEY, "generic" "1.0.0" expiries::expire, "Lets a key go after some seconds.";
     "expireat" -3 WF, ONE_KEY, "generic" "1.2.0" expiries::expire_at, "Lets a key go at a time in seconds.";
@@ -212,7 +212,7 @@ pub(crate) static TABLE: &[Spec] = table! {
     "mget" -2 RF, ALL_KEYS, "string" "1.0.0" strings::get_many, "Reads several values.";
     "mset" -3 WO, keys_at(1, -1, 2), "string" "1.0.1" strings::set_many, "Sets several values.";
     "msetnx" -3 WO, keys_at(1, -1, 2), "string" "1.0.1" strings::set_many_if_absent, "Sets several values if none of the keys is there.";
-    "multi" 1 CONTROL, NO_KEY, "transactions" "1.2.0" connection::multi, "Begins a transaction.";
+    "multi" 1 CONTROL, NO_KEY, "transactions" "1.2.0" transaction::multi, "Begins a transaction.";
     "object" -2 R, keys_at(2, 2, 1), "generic" "2.2.3" keys::object, "Tells how a value is kept.";
     "persist" 2 WF, ONE_KEY, "generic" "2.2.0" expiries::persist, "Lets a key stay.";
     "pexpire" -3 WF, ONE_KEY, "generic" "2.6.0" expiries::expire_ms, "Lets a key go after some milliseconds.";
@@ -255,10 +255,10 @@ pub(crate) static TABLE: &[Spec] = table! {
     "type" 2 RF, ONE_KEY, "generic" "1.0.0" keys::kind, "Tells what kind of value a key has.";
     "unlink" -2 WF, ALL_KEYS, "generic" "4.0.0" keys::delete, "Removes keys.";
     "unsubscribe" -1 LISTENS, NO_KEY, "pubsub" "2.0.0" publish::unsubscribe, "Listens no more to channels.";
-    "unwatch" 1 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "transactions" "2.2.0" connection::unwatch, "Forgets which keys are watched.";
+    "unwatch" 1 QUICK.and(Flags::NO_SCRIPT), NO_KEY, "transactions" "2.2.0" transaction::unwatch, "Forgets which keys are watched.";
     "wait" 3 Flags::NONE, NO_KEY, "generic" "3.0.0" server::wait, "Counts the other copies that hold all that was written.";
     "waitaof" 4 Flags::NONE, NO_KEY, "generic" "7.2.0" server::wait_for_disks, "Counts the disks that hold all that was written.";
-    "watch" -2 CONTROL, ALL_KEYS, "transactions" "2.2.0" connection::watch, "Lets the next transaction fail if a key changes before it.";
+    "watch" -2 CONTROL, ALL_KEYS, "transactions" "2.2.0" transaction::watch, "Lets the next transaction fail if a key changes before it.";
 };
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use kv_common::refusal::Refusal;
 use kv_common::time::UnixMs;
 use kv_resp::{Password, Protocol, Value};
 
-use super::{Connection, ConnectionInfo, QUEUE_MAX_BYTES, Turn};
+use super::{Connection, ConnectionInfo, Turn};
 use crate::host::{ClientLine, Heard, Host, NodeFacts, Role};
 use crate::plan::Plan;
 use crate::server_state::ServerState;
 use crate::shape::Shape;
 use crate::table::TABLE;
+use crate::transaction::QUEUE_MAX_BYTES;
 
 /// A primary without clients.
 #[derive(Default)]
@@ -164,6 +165,18 @@ fn a_queue_is_bounded() {
     connection.request(&Node::default(), &request);
     connection.request(&Node::default(), &request);
     assert!(matches!(answer(&mut connection, "EXEC"), Value::Error(_)));
+}
+
+#[test]
+fn the_answers_of_a_transaction_are_bounded() {
+    let mut connection = connection();
+    answer(&mut connection, "MULTI");
+    for _ in 0..10_000 {
+        answer(&mut connection, "COMMAND");
+    }
+    let text = "EXECABORT Transaction discarded because of: the answers are too large";
+    assert_eq!(answer(&mut connection, "EXEC"), error(text));
+    assert_eq!(answer(&mut connection, "MULTI"), Value::OK, "it is over");
 }
 
 #[test]
