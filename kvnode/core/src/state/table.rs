@@ -54,6 +54,8 @@ pub(crate) struct Page<'a> {
     pub(crate) cursor: u64,
     /// The records that match.
     pub(crate) records: Vec<&'a Record>,
+    /// What finding them out took.
+    pub(crate) match_steps: u64,
 }
 
 impl Table {
@@ -156,7 +158,11 @@ impl Table {
                     || match_steps >= PAGE_MATCH_STEPS_MAX;
                 if full && last_hash != Some(hash) {
                     let cursor = hash;
-                    return Page { cursor, records };
+                    return Page {
+                        cursor,
+                        records,
+                        match_steps,
+                    };
                 }
                 last_hash = Some(hash);
                 looked_at += 1;
@@ -166,7 +172,11 @@ impl Table {
                 }
             }
         }
-        Page { cursor: 0, records }
+        Page {
+            cursor: 0,
+            records,
+            match_steps,
+        }
     }
 
     fn in_hash_order<'a>(

@@ -15,6 +15,8 @@ use super::run::Run;
 /// Keys that one command may look at; walking so many takes about as long as a lease may be left
 /// without attention.
 const KEYS_AT_ONCE_MAX: u64 = 1_000_000;
+/// Steps that one command may take to match keys, for the same reason.
+const MATCH_STEPS_MAX: u64 = 100_000_000;
 /// Deletions of keys whose time has come that one command logs.
 const DELETIONS_MAX: usize = 1000;
 /// How far the search for any key goes.
@@ -71,6 +73,8 @@ impl Run<'_> {
             let page = table.scan(cursor, u32::MAX, Some(&glob));
             let keys = page.records.iter().map(|record| record.key());
             candidates.extend(keys.map(Bytes::copy_from_slice));
+            steps += page.match_steps;
+            check_steps(steps)?;
             cursor = page.cursor;
             if cursor == 0 {
                 break;
@@ -79,6 +83,7 @@ impl Run<'_> {
         let pending = self.overlay.touched().map(|(key, _)| key);
         let written = self.written.iter().flat_map(|written| written.keys.keys());
         for key in pending.chain(written.map(|key| &key[..])) {
+            check_steps(steps)?;
             if glob.matches(key, &mut steps) {
                 candidates.insert(Bytes::copy_from_slice(key));
             }
@@ -185,4 +190,14 @@ impl Run<'_> {
         self.write(Change::Clear);
         Reply::Done
     }
+}
+
+fn check_steps(steps: u64) -> Result<(), Refusal> {
+    if steps > MATCH_STEPS_MAX {
+        let why = "it takes too long to match this pattern with all keys in one go; walk them with a scan";
+        return Err(Refusal::NotAllowed {
+            why: why.to_owned(),
+        });
+    }
+    Ok(())
 }

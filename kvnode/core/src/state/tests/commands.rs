@@ -165,6 +165,22 @@ fn a_scan_shows_what_is_committed() {
 }
 
 #[test]
+fn a_pattern_that_takes_too_long_for_all_keys_is_refused() {
+    let long = |number: usize| format!("{number:04}{}", "a".repeat(60_000)).leak() as &str;
+    let held = (0..10).map(|number| put(long(number), "1", None)).collect();
+    let state = state(held);
+    let keys = |pattern: String| {
+        let pattern = Bytes::from(pattern);
+        let command = Command::Keys { pattern };
+        execute(&state, &Overlay::new(), &command, UnixMs(0)).map(|done| done.reply)
+    };
+    let found = keys("000?a*".to_owned()).expect("it takes no time");
+    assert!(matches!(found, Reply::Page { keys, .. } if keys.len() == 10));
+    let slow = keys(format!("*{}b", "a".repeat(1000)));
+    assert!(matches!(slow, Err(Refusal::NotAllowed { .. })));
+}
+
+#[test]
 fn limits_and_foreign_commands_are_refused() {
     let (state, overlay) = (State::new(1), Overlay::new());
     let refusal = |command| execute(&state, &overlay, &command, UnixMs(0)).map(|_| ());
