@@ -213,14 +213,11 @@ impl Connection {
     pub fn finish(&mut self, shape: &Shape, result: Result<Reply, Refusal>, writes: bool) -> Value {
         if let (Shape::Watch(keys), Ok(Reply::Fingerprints(fingerprints))) = (shape, &result) {
             for (key, fingerprint) in keys.iter().zip(fingerprints) {
-                // A key that is watched twice is watched since the first time.
-                if self.state.guards.iter().all(|guard| guard.key != key) {
-                    self.state.guards_bytes += key.len() + GUARD_OVERHEAD_BYTES;
-                    self.state.guards.push(Guard {
-                        key: key.clone(),
-                        fingerprint: *fingerprint,
-                    });
-                }
+                self.state.guards_bytes += key.len() + GUARD_OVERHEAD_BYTES;
+                self.state.guards.push(Guard {
+                    key: key.clone(),
+                    fingerprint: *fingerprint,
+                });
             }
         }
         shaped(shape, result, writes)

@@ -1,5 +1,7 @@
 //! MULTI, EXEC and WATCH: commands that are queued, and what is watched meanwhile.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use kv_common::command::Command;
 use kv_common::limits::COMMAND_MAX_BYTES;
@@ -83,7 +85,10 @@ pub(crate) fn watch(call: &mut Call<'_>) -> Result<Plan, Fault> {
     if call.state.queue.is_some() {
         return Err(Fault::text("ERR WATCH inside MULTI is not allowed"));
     }
-    let keys = call.rest(1);
+    let mut seen: BTreeSet<&Bytes> = call.state.guards.iter().map(|guard| &guard.key).collect();
+    // What is watched is watched since the first time, and a long value takes its time to be looked at.
+    let named = call.arguments.iter().skip(1);
+    let keys: Vec<Bytes> = named.filter(|key| seen.insert(*key)).cloned().collect();
     if call.state.guards.len() + keys.len() > WATCHED_MAX {
         return Err(Fault::text("ERR too many keys are watched"));
     }

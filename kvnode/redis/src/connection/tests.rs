@@ -183,11 +183,14 @@ fn the_answers_of_a_transaction_are_bounded() {
 fn what_is_watched_guards_the_next_transaction_alone() {
     let mut connection = connection();
     let (command, shape) = asked(&mut connection, "WATCH a b a");
-    let keys = ["a", "b", "a"].map(Bytes::from).to_vec();
-    assert_eq!(command, Command::Fingerprints { keys });
-    let prints = [1, 2, 1].map(Fingerprint).to_vec();
+    let keys = ["a", "b"].map(Bytes::from).to_vec();
+    assert_eq!(command, Command::Fingerprints { keys }, "each once");
+    let prints = [1, 2].map(Fingerprint).to_vec();
     let watched = connection.finish(&shape, Ok(Reply::Fingerprints(prints)), false);
     assert_eq!(watched, Value::OK);
+    let (again, shape) = asked(&mut connection, "WATCH b b");
+    assert_eq!(again, Command::Fingerprints { keys: Vec::new() });
+    connection.finish(&shape, Ok(Reply::Fingerprints(Vec::new())), false);
     for expected in [2, 0] {
         answer(&mut connection, "MULTI");
         answer(&mut connection, "INCR n");

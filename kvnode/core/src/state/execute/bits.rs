@@ -28,7 +28,7 @@ impl Run<'_> {
         Ok(Reply::Count(before.into()))
     }
 
-    /// Works on one copy of the value, and writes it once if a step set or added.
+    /// Works on one copy of the value, and writes it once, if a step sets or adds.
     pub(super) fn bit_fields(
         &mut self,
         key: &Bytes,
@@ -43,13 +43,18 @@ impl Run<'_> {
                 needed = needed.max(checked_length(end.div_ceil(8))?);
             }
         }
+        if needed == 0 {
+            // Nothing is written: a long value is not copied to be read.
+            let value = found.as_ref().map_or(&[][..], |found| found.value());
+            let numbers = steps.iter().map(|step| read(value, step_field(step)));
+            let numbers = numbers.map(|number| Some(narrow(number))).collect();
+            return Ok(Reply::Numbers(numbers));
+        }
         let mut value = zero_filled(found.as_ref(), needed);
         let numbers = steps.iter().map(|step| take_step(&mut value, step));
         let numbers = numbers.collect();
-        if needed > 0 {
-            let expires_at = found.as_ref().and_then(Found::expires_at);
-            self.write_value(key, value.freeze(), expires_at);
-        }
+        let expires_at = found.as_ref().and_then(Found::expires_at);
+        self.write_value(key, value.freeze(), expires_at);
         Ok(Reply::Numbers(numbers))
     }
 
