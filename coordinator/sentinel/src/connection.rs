@@ -12,6 +12,8 @@ use crate::notices::Notice;
 /// The version of Redis whose answers these are.
 pub(crate) const REDIS_VERSION: &str = "7.2.0";
 
+/// What the subscriptions of one connection may take of the memory; there are four channels.
+const SUBSCRIPTIONS_BYTES: usize = 64 << 10;
 /// The longest name of a client.
 const NAME_MAX_BYTES: usize = 1024;
 
@@ -78,7 +80,7 @@ impl Connection {
             id,
             protocol: Protocol::Resp2,
             name: Bytes::new(),
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::with_room(SUBSCRIPTIONS_BYTES),
             is_authenticated: false,
         }
     }
@@ -141,7 +143,9 @@ impl Connection {
     pub fn messages(&self, notice: &Notice) -> Vec<Value> {
         let channel = Bytes::from_static(notice.channel.as_bytes());
         let payload = Bytes::copy_from_slice(notice.payload.as_bytes());
-        self.subscriptions.messages(&channel, &payload)
+        let messages = self.subscriptions.messages(&channel, &payload);
+        // The names are short, so that no patterns take long.
+        messages.unwrap_or_default()
     }
 
     fn plan(

@@ -120,10 +120,12 @@ impl Connection {
         &self.state.name
     }
 
-    /// Bytes that wait in the connection: commands that are queued, keys that are watched.
+    /// Bytes that the client has the connection keep: commands that are queued, keys that are watched, what
+    /// it listens to.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.state.queue.as_ref().map_or(0, Queue::bytes) + self.state.guards_bytes
+        let queued = self.state.queue.as_ref().map_or(0, Queue::bytes);
+        queued + self.state.guards_bytes + self.state.subscriptions.bytes()
     }
 
     /// What the client wants to hear.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kv_common::glob::Glob;
+use kv_common::limits::KEY_MAX_BYTES;
 use kv_resp::{SubscriptionError, Value};
 
 use crate::action::Action;
@@ -41,7 +42,15 @@ fn spoken(messages: Result<Vec<Value>, SubscriptionError>) -> Result<Plan, Fault
         .map_err(|error| Fault::with(format!("ERR {error}")))
 }
 
+/// The longest name of a channel: that of the notifications about the longest key is as long.
+const CHANNEL_MAX_BYTES: usize = KEY_MAX_BYTES + 64;
+
 pub(crate) fn publish(call: &mut Call<'_>) -> Result<Plan, Fault> {
+    if call.bytes(1)?.len() > CHANNEL_MAX_BYTES {
+        return Err(Fault::with(format!(
+            "ERR the name of a channel has at most {CHANNEL_MAX_BYTES} bytes"
+        )));
+    }
     Ok(Plan::Act(Action::Publish {
         channel: call.bytes(1)?,
         payload: call.bytes(2)?,

@@ -110,10 +110,15 @@ impl RedisClient {
         slots.first + slots.waiting.len() as u64 - 1
     }
 
-    /// What a publication comes to for this client.
+    /// What a publication comes to for this client. One whose patterns take too long is given up.
     pub(super) fn messages(&self, channel: &Bytes, payload: &Bytes) -> Vec<Value> {
         let connection = self.connection.borrow();
-        connection.subscriptions().messages(channel, payload)
+        let messages = connection.subscriptions().messages(channel, payload);
+        messages.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a Redis client is closed");
+            self.close();
+            Vec::new()
+        })
     }
 
     /// Sends what was published, behind the replies that are to go. A client that does not take it
