@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+/// Header and line end of a bulk string, at most.
+const BULK_OVERHEAD_BYTES: usize = 32;
+
 /// The version of the protocol that a client asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -152,6 +155,8 @@ fn list(output: &mut BytesMut, kind: u8, items: &[Value], protocol: Protocol) {
 }
 
 fn bulk(output: &mut BytesMut, bytes: &[u8]) {
+    // At once: the line end behind a large one would double the buffer.
+    output.reserve(bytes.len() + BULK_OVERHEAD_BYTES);
     header(output, b'$', signed(bytes.len()));
     output.put_slice(bytes);
     output.put_slice(b"\r\n");

@@ -121,6 +121,17 @@ pub enum Piece {
     },
 }
 
+impl Piece {
+    /// About how many bytes the answer takes, if it is there.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Answered(value) => value.weight_bytes(),
+            Self::Act(_) | Self::Asked { .. } => 0,
+        }
+    }
+}
+
 /// What WAIT and WAITAOF answer once everything that was written before is committed: how many other
 /// copies hold it.
 #[must_use]
@@ -154,6 +165,18 @@ pub(crate) fn shaped(shape: &Shape, result: Result<Reply, Refusal>, writes: bool
 }
 
 impl Shape {
+    /// Whether the answer is made anew from values of any length, and shares no memory with them.
+    #[must_use]
+    pub fn makes_bytes(&self) -> bool {
+        match self {
+            Self::Dump | Self::LongestCommon(_) => true,
+            Self::Transaction(pieces) => pieces
+                .iter()
+                .any(|piece| matches!(piece, Piece::Asked { shape, .. } if shape.makes_bytes())),
+            _ => false,
+        }
+    }
+
     fn value(&self, reply: Reply) -> Value {
         match (self, reply) {
             (Self::OneIfDone, reply) => Value::Integer((reply == Reply::Done).into()),

@@ -124,9 +124,7 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
             host: call.host,
         });
         let piece = piece(plan, &mut commands);
-        if let Piece::Answered(value) = &piece {
-            answered_bytes += value.weight_bytes();
-        }
+        answered_bytes += piece.weight_bytes();
         if answered_bytes > ANSWERED_MAX_BYTES {
             return Err(Fault::text("ERR the answers are too large").ends_transaction());
         }

@@ -20,7 +20,7 @@ pub(super) const READ_BYTES: usize = 16 << 10;
 /// their right in between.
 const FRAMES_PER_TURN: usize = 128;
 /// A buffer that grew beyond this is not kept once it is empty.
-const KEPT_BYTES: usize = 1 << 20;
+const KEPT_BYTES: usize = 64 << 10;
 
 /// Serves a client until it goes.
 ///

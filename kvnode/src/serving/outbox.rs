@@ -17,7 +17,7 @@ use tokio::time::timeout;
 /// A reader that takes nothing for so long is given up.
 const STALL_MAX: Duration = Duration::from_secs(60);
 /// A buffer that grew beyond this is not kept once it is empty.
-const KEPT_BYTES: usize = 1 << 20;
+const KEPT_BYTES: usize = 64 << 10;
 
 /// What waits to be written to one socket.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Outbox {
     /// None: closed.
     socket: RefCell<Option<Rc<OwnedWriteHalf>>>,
     buffer: RefCell<BytesMut>,
+    /// What the buffer takes of the memory; of a part that was written nothing is given back at once.
+    allocated_bytes: Cell<usize>,
     frame_max_bytes: usize,
     /// For the connection's task: there is something to wait for, or it is over.
     changed: Notify,
@@ -36,6 +38,7 @@ impl Outbox {
         Self {
             socket: RefCell::new(Some(Rc::new(socket))),
             buffer: RefCell::new(BytesMut::new()),
+            allocated_bytes: Cell::new(0),
             frame_max_bytes,
             changed: Notify::new(),
             touched: Cell::new(false),
@@ -58,12 +61,23 @@ impl Outbox {
     /// Puts bytes behind what waits.
     pub(super) fn put_with(&self, write: impl FnOnce(&mut BytesMut)) {
         if !self.is_closed() {
-            write(&mut self.buffer.borrow_mut());
+            let mut buffer = self.buffer.borrow_mut();
+            write(&mut buffer);
+            let allocated = self.allocated_bytes.get().max(buffer.capacity());
+            self.allocated_bytes.set(allocated);
         }
     }
 
     pub(super) fn buffered_bytes(&self) -> usize {
         self.buffer.borrow().len()
+    }
+
+    /// What that which waits takes of the memory. Counts what was put with [`Self::put_with`].
+    pub(super) fn waiting_bytes(&self) -> usize {
+        match self.buffered_bytes() {
+            0 => 0,
+            _ => self.allocated_bytes.get(),
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -89,6 +103,7 @@ impl Outbox {
                 Ok(written) => buffer.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.changed.notify_one();
+                    self.shrink(&mut buffer);
                     return;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -100,8 +115,18 @@ impl Outbox {
                 }
             }
         }
-        if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
-            *buffer = BytesMut::new();
+        self.shrink(&mut buffer);
+    }
+
+    /// A large buffer of which little is left gives its memory back: a reader that stops before the end
+    /// must not keep all of it.
+    fn shrink(&self, buffer: &mut BytesMut) {
+        let allocated = self.allocated_bytes.get().max(buffer.capacity());
+        if allocated > KEPT_BYTES && buffer.len() < allocated / 2 {
+            *buffer = BytesMut::from(&buffer[..]);
+        }
+        if buffer.len() < allocated / 2 {
+            self.allocated_bytes.set(buffer.capacity());
         }
     }
 
@@ -109,6 +134,7 @@ impl Outbox {
     pub(super) fn close(&self) {
         self.socket.borrow_mut().take();
         *self.buffer.borrow_mut() = BytesMut::new();
+        self.allocated_bytes.set(0);
         self.changed.notify_one();
     }
 

@@ -41,6 +41,9 @@ pub(super) struct RedisExchange {
     pub(super) began: Monotonic,
 }
 
+/// What waits for all Redis clients of a node together, in bytes.
+pub(super) type WaitingBytes = Rc<Cell<usize>>;
+
 /// One Redis client.
 #[derive(Debug)]
 pub(super) struct RedisClient {
@@ -53,6 +56,9 @@ pub(super) struct RedisClient {
     sleeps: Cell<Option<(u64, Monotonic)>>,
     /// When all replies have gone, the connection is closed.
     is_closing: Cell<bool>,
+    /// What of `all_waiting_bytes` waits for this client.
+    waiting_bytes: Cell<usize>,
+    all_waiting_bytes: WaitingBytes,
 }
 
 /// The replies that are to go, in order.
@@ -77,7 +83,11 @@ struct Slot {
 }
 
 impl RedisClient {
-    pub(super) fn new(socket: OwnedWriteHalf, connection: Connection) -> Self {
+    pub(super) fn new(
+        socket: OwnedWriteHalf,
+        connection: Connection,
+        all_waiting_bytes: WaitingBytes,
+    ) -> Self {
         Self {
             outbox: Outbox::new(socket, 0),
             connection: RefCell::new(connection),
@@ -85,6 +95,8 @@ impl RedisClient {
             barrier: Cell::new(None),
             sleeps: Cell::new(None),
             is_closing: Cell::new(false),
+            waiting_bytes: Cell::new(0),
+            all_waiting_bytes,
         }
     }
 
@@ -140,6 +152,8 @@ impl RedisClient {
             weight: 0,
             pushed_bytes: bytes,
         });
+        drop(slots);
+        self.count_waiting();
     }
 
     /// Nothing is looked at before the reply in this slot is there.
@@ -215,6 +229,19 @@ impl RedisClient {
         } else if was_full && self.takes_requests() {
             self.outbox.wake();
         }
+        self.count_waiting();
+    }
+
+    /// What the client has not taken yet, in bytes, as counted last.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.get()
+    }
+
+    fn count_waiting(&self) {
+        let waiting = self.outbox.waiting_bytes() + self.slots.borrow().pushed_bytes;
+        let before = self.waiting_bytes.replace(waiting);
+        let others = self.all_waiting_bytes.get() - before;
+        self.all_waiting_bytes.set(others + waiting);
     }
 
     fn is_first_ready(&self) -> bool {
@@ -267,6 +294,8 @@ impl RedisClient {
             first: slots.first,
             ..Slots::default()
         };
+        drop(slots);
+        self.count_waiting();
     }
 
     /// As [`Outbox::progress`].

@@ -67,7 +67,8 @@ async fn serve(serving: Rc<Serving>, socket: TcpStream) {
     };
     let id = info.id;
     let (mut reader, writer) = socket.into_split();
-    let client = Rc::new(RedisClient::new(writer, Connection::new(info)));
+    let waiting = serving.shard.borrow().redis.waiting_bytes();
+    let client = Rc::new(RedisClient::new(writer, Connection::new(info), waiting));
     serving.shard.borrow_mut().redis.add(id, &client);
     let mut exchange = Exchange {
         serving: &serving,

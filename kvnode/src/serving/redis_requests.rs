@@ -15,18 +15,21 @@ use kv_resp::{Password, Protocol, Value};
 use kvnode_core::input::ClientToken;
 use kvnode_core::state::{Overlay, execute};
 use kvnode_redis::{
-    ClientLine, DebugAccess, Heard, Host, Piece, Plan, ServerState, Shape, Task, Victims, copies,
+    ClientLine, DebugAccess, Heard, Host, Piece, Plan, ServerState, Shape, Task, Victims,
 };
 
 use crate::metrics::Operation;
 
 use super::client_output::Exchange;
-use super::redis_client::{RedisClient, RedisExchange};
+use super::redis_client::{RedisClient, RedisExchange, WaitingBytes};
 use super::redis_host::RedisHost;
 use super::shard::{Asked, Shard};
 
 /// What a command whose answer cannot be foreseen weighs: no other goes with it.
 const UNFORESEEN_WEIGHT: usize = 4096;
+
+/// What all Redis clients together may leave waiting. Beyond it, who has the most is closed.
+const WAITING_MAX_BYTES: usize = 1 << 30;
 
 /// Bytes of an answer that weigh as much as a request.
 const WEIGHT_BYTES: usize = 16 << 10;
@@ -36,6 +39,7 @@ const WEIGHT_BYTES: usize = 16 << 10;
 pub(super) struct RedisClients {
     clients: BTreeMap<u64, Rc<RedisClient>>,
     touched: Vec<Rc<RedisClient>>,
+    waiting_bytes: WaitingBytes,
     last_id: u64,
     /// Requests since the start.
     pub(super) requests: u64,
@@ -68,6 +72,11 @@ impl RedisClients {
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
+    }
+
+    /// Where what waits for the clients is counted.
+    pub(super) fn waiting_bytes(&self) -> WaitingBytes {
+        Rc::clone(&self.waiting_bytes)
     }
 
     pub(super) fn add(&mut self, id: u64, client: &Rc<RedisClient>) {
@@ -129,9 +138,26 @@ impl RedisClients {
 
     /// Writes to every client that got something.
     pub(super) fn flush(&mut self) {
-        for client in self.touched.drain(..) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for client in touched.drain(..) {
             client.flush();
+            while self.waiting_bytes.get() > WAITING_MAX_BYTES && self.close_slowest() {}
         }
+        self.touched = touched;
+    }
+
+    /// Closes the client that leaves the most waiting. Says whether there was one.
+    fn close_slowest(&self) -> bool {
+        let slowest = self.clients.values().max_by_key(|c| c.waiting_bytes());
+        let Some(slowest) = slowest.filter(|client| client.waiting_bytes() > 0) else {
+            return false;
+        };
+        tracing::warn!(
+            bytes = slowest.waiting_bytes(),
+            "Redis clients leave too much waiting; the one that leaves the most is closed"
+        );
+        slowest.close();
+        true
     }
 
     /// Closes connections. Says how many.
@@ -212,7 +238,7 @@ impl Shard {
                 self.redis.touch(client);
             }
             Plan::Ask(command, shape) => {
-                let slot = begin(weight(&command));
+                let slot = begin(weight(&command, &shape));
                 if matches!(shape, Shape::Watch(_)) {
                     client.hold_until(slot);
                 }
@@ -280,7 +306,7 @@ impl Shard {
         }
         if let (Shape::Copies { on_disk }, Ok(_)) = (&shape, &result) {
             let facts = RedisHost::new(self, clock::now()).facts();
-            client.put(slot, copies(&facts, *on_disk));
+            client.put(slot, kvnode_redis::copies(&facts, *on_disk));
         } else {
             client.finish(slot, &shape, result, writes);
         }
@@ -332,11 +358,26 @@ fn transacted(pieces: Vec<Piece>) -> Value {
     Value::Array(values.collect())
 }
 
-/// How much of the answers may be copies of small values: each weighs one.
-fn weight(command: &Command) -> usize {
+/// How much memory the answer may take that the table does not keep anyway.
+fn weight(command: &Command, shape: &Shape) -> usize {
+    if shape.makes_bytes() {
+        return UNFORESEEN_WEIGHT;
+    }
+    let answered = match shape {
+        Shape::Transaction(pieces) => pieces.iter().map(Piece::weight_bytes).sum(),
+        _ => 0,
+    };
+    copied_values(command) + answered / WEIGHT_BYTES
+}
+
+/// How many answers may be copies of small values: each weighs one.
+fn copied_values(command: &Command) -> usize {
     match command {
         Command::GetMany { keys } => keys.len(),
-        Command::Transaction { commands, .. } => commands.iter().map(weight).sum::<usize>().max(1),
+        Command::Transaction { commands, .. } => {
+            let each = commands.iter().map(copied_values);
+            each.sum::<usize>().max(1)
+        }
         Command::Keys { .. } | Command::Scan { .. } => UNFORESEEN_WEIGHT,
         _ => 1,
     }

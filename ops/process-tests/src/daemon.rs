@@ -80,6 +80,19 @@ impl Daemon {
         self.child.0.id()
     }
 
+    /// The most that this run has had in memory, in bytes.
+    ///
+    /// # Panics
+    /// When the system does not tell it.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the daemon runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let words = line.map(|line| line.trim().trim_end_matches(" kB").parse::<u64>());
+        words.expect("a line").expect("a number") << 10
+    }
+
     /// What this run has logged.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! A connection to a Redis door, byte by byte: what was answered is compared as it came.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 use crate::wait::PATIENCE;
 
@@ -31,6 +31,24 @@ impl RespConnection {
     /// Sends bytes as they are. Says whether the other side took them.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> bool {
         self.socket.get_mut().write_all(bytes).is_ok()
+    }
+
+    /// The same connection, to be written to while this value is read from.
+    ///
+    /// # Panics
+    /// When the system has no room for it.
+    #[must_use]
+    pub fn writer(&self) -> Self {
+        let socket = self.socket.get_ref().try_clone().expect("a second handle");
+        Self {
+            socket: BufReader::new(socket),
+        }
+    }
+
+    /// Closes the connection, with whatever waits in it.
+    pub fn shut_down(&self) {
+        // Fails only when the other side has closed it already.
+        let _ = self.socket.get_ref().shutdown(Shutdown::Both);
     }
 
     /// Sends a request.

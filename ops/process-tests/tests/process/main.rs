@@ -19,6 +19,7 @@ mod kill_rounds;
 mod menu;
 mod metrics;
 mod page;
+mod redis_bad_input;
 mod redis_clients;
 mod redis_commands;
 mod redis_difference;
