@@ -28,14 +28,14 @@ pub(crate) fn function(call: &mut Call<'_>) -> Result<Plan, Fault> {
         ("FLUSH", 3) if call.is_word(2, "sync") || call.is_word(2, "async") => {
             Ok(Plan::Answer(Value::OK))
         }
-        ("FLUSH", _) => Err(Fault::text(
+        ("FLUSH", 3) => Err(Fault::text(
             "ERR FUNCTION FLUSH only supports SYNC|ASYNC option",
         )),
         ("LIST", _) => {
             check_list_options(call)?;
             Ok(Plan::Answer(Value::Array(Vec::new())))
         }
-        _ => Err(Fault::unknown_subcommand("function", &call.bytes(1)?)),
+        _ => Err(Fault::wrong_subcommand("function", &call.bytes(1)?)),
     }
 }
 
@@ -71,10 +71,6 @@ pub(crate) fn latency(call: &mut Call<'_>) -> Result<Plan, Fault> {
     match (call.word(1).as_str(), call.count()) {
         ("LATEST", 2) | ("HISTORY", 3) => Ok(Plan::Answer(Value::Array(Vec::new()))),
         ("RESET", _) => Ok(Plan::Answer(Value::Integer(0))),
-        ("LATEST" | "HISTORY", _) => {
-            let name = format!("latency|{}", call.word(1).to_ascii_lowercase());
-            Err(Fault::arity(&name))
-        }
-        _ => Err(Fault::unknown_subcommand("latency", &call.bytes(1)?)),
+        _ => Err(Fault::wrong_subcommand("latency", &call.bytes(1)?)),
     }
 }

@@ -213,14 +213,7 @@ pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
             Value::OK
         }
         ("GETREDIR", 2) => Value::Integer(-1),
-        (
-            "ID" | "GETNAME" | "SETNAME" | "SETINFO" | "INFO" | "NO-EVICT" | "NO-TOUCH" | "REPLY",
-            _,
-        ) => {
-            let name = format!("client|{}", subcommand.to_ascii_lowercase());
-            return Err(Fault::arity(&name));
-        }
-        _ => return Err(Fault::unknown_subcommand("client", &call.bytes(1)?)),
+        _ => return Err(Fault::wrong_subcommand("client", &call.bytes(1)?)),
     };
     Ok(Plan::Answer(value))
 }
@@ -287,7 +280,10 @@ fn kill(call: &Call<'_>) -> Result<Victims, Fault> {
         match (call.word(at).as_str(), call.word(at + 1).as_str()) {
             ("ID", _) => {
                 let fault = Fault::text("ERR client-id should be greater than 0");
-                victims.id = Some(call.unsigned(at + 1, fault)?);
+                victims.id = match call.unsigned(at + 1, fault.clone())? {
+                    0 => return Err(fault),
+                    id => Some(id),
+                };
             }
             ("ADDR", _) => victims.peer = Some(value.clone()),
             ("SKIPME", "YES") => victims.skips_self = true,

@@ -44,11 +44,8 @@ pub(crate) fn command(call: &mut Call<'_>) -> Result<Plan, Fault> {
             Value::Map(named.map(document).collect())
         }
         ("GETKEYS", 3..) => keys_of(&call.arguments[2..])?,
-        ("COUNT" | "GETKEYS", _) => {
-            let name = format!("command|{}", call.word(1).to_ascii_lowercase());
-            return Err(Fault::arity(&name));
-        }
-        _ => return Err(Fault::unknown_subcommand("command", &call.bytes(1)?)),
+        ("LIST", _) => return Err(Fault::SYNTAX),
+        _ => return Err(Fault::wrong_subcommand("command", &call.bytes(1)?)),
     };
     Ok(Plan::Answer(value))
 }

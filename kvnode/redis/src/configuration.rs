@@ -58,11 +58,7 @@ pub(crate) fn config(call: &mut Call<'_>) -> Result<Plan, Fault> {
         ("REWRITE", 2) => Err(Fault::text(
             "ERR The server is running without a config file",
         )),
-        ("GET" | "SET" | "REWRITE", _) => {
-            let name = format!("config|{}", call.word(1).to_ascii_lowercase());
-            Err(Fault::arity(&name))
-        }
-        _ => Err(Fault::unknown_subcommand("config", &call.bytes(1)?)),
+        _ => Err(Fault::wrong_subcommand("config", &call.bytes(1)?)),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::host::{ClientLine, Host};
 use crate::plan::Plan;
 use crate::server_state::ServerState;
 use crate::shape::{Shape, shaped};
+use crate::subcommands;
 use crate::table::{Flags, Spec, find};
 use crate::transaction::Queue;
 
@@ -176,6 +177,10 @@ impl Connection {
         };
         if !spec.flags.has(Flags::NO_AUTH) && self.state.needs_password(host.server()) {
             return Err(AuthError::Required.into());
+        }
+        if let Err(fault) = subcommands::check(spec, arguments) {
+            self.spoil();
+            return Err(fault);
         }
         self.state.last_command = spec.name;
         if self.state.only_listens() && !spec.flags.has(Flags::LISTENING) {

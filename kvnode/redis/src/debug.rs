@@ -36,7 +36,7 @@ pub(crate) fn debug(call: &mut Call<'_>) -> Result<Plan, Fault> {
     }
     match (call.word(1).as_str(), call.count()) {
         ("SLEEP", 3) => sleep(call),
-        _ => Err(Fault::unknown_subcommand("debug", &call.bytes(1)?)),
+        _ => Err(Fault::wrong_subcommand("debug", &call.bytes(1)?)),
     }
 }
 

@@ -46,9 +46,19 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Result<Plan, Fault> {
             "REPLACE" => replaces = true,
             "ABSTTL" => is_absolute = true,
             // How often and when keys are used is not tracked.
-            "IDLETIME" | "FREQ" if at + 1 < call.count() => {
+            "IDLETIME" if at + 1 < call.count() => {
                 at += 1;
-                call.integer(at)?;
+                if call.integer(at)? < 0 {
+                    return Err(Fault::text("ERR Invalid IDLETIME value, must be >= 0"));
+                }
+            }
+            "FREQ" if at + 1 < call.count() => {
+                at += 1;
+                if !(0..=255).contains(&call.integer(at)?) {
+                    return Err(Fault::text(
+                        "ERR Invalid FREQ value, must be >= 0 and <= 255",
+                    ));
+                }
             }
             _ => return Err(Fault::SYNTAX),
         }

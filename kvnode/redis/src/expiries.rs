@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::shape::Shape;
 
 /// What a number that says a time means.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeUnit {
     ms: i64,
     is_absolute: bool,

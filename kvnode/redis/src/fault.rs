@@ -53,6 +53,15 @@ impl Fault {
             "ERR unknown subcommand '{subcommand}'. Try {upper} HELP."
         ))
     }
+
+    /// There is such a subcommand, and it takes other arguments.
+    pub(crate) fn wrong_subcommand(command: &str, subcommand: &[u8]) -> Self {
+        let upper = command.to_ascii_uppercase();
+        let subcommand = shown(subcommand);
+        Self::with(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {upper} HELP."
+        ))
+    }
 }
 
 /// A word of a request as errors show it: up to a zero byte, and not too much of it.

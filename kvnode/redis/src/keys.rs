@@ -147,23 +147,13 @@ pub(crate) fn object(call: &mut Call<'_>) -> Result<Plan, Fault> {
     if let Some(plan) = help(call, OBJECT_HELP) {
         return Ok(plan);
     }
-    let subcommand = call.word(1);
-    if call.count() != 3 {
-        return Err(match subcommand.as_str() {
-            "ENCODING" | "REFCOUNT" | "FREQ" | "IDLETIME" => {
-                let name = format!("object|{}", subcommand.to_ascii_lowercase());
-                Fault::arity(&name)
-            }
-            _ => Fault::unknown_subcommand("object", &call.bytes(1)?),
-        });
-    }
     let key = call.bytes(2)?;
-    let if_there = match subcommand.as_str() {
+    let if_there = match call.word(1).as_str() {
         "ENCODING" => return Ok(Plan::Ask(Command::Get { key }, Shape::Encoding)),
         "REFCOUNT" => Value::Integer(1),
         "FREQ" => NO_FREQUENCIES,
         "IDLETIME" => Value::Integer(0),
-        _ => return Err(Fault::unknown_subcommand("object", &call.bytes(1)?)),
+        _ => return Err(Fault::wrong_subcommand("object", &call.bytes(1)?)),
     };
     let keys = vec![key];
     Ok(Plan::Ask(
@@ -181,13 +171,13 @@ pub(crate) fn memory(call: &mut Call<'_>) -> Result<Plan, Fault> {
     if let Some(plan) = help(call, MEMORY_HELP) {
         return Ok(plan);
     }
-    match call.word(1).as_str() {
-        "USAGE" if call.count() == 3 || (call.count() == 5 && call.is_word(3, "samples")) => {
-            let key = call.bytes(2)?;
-            let key_bytes = key.len();
-            Ok(Plan::Ask(Command::Get { key }, Shape::Memory { key_bytes }))
+    for at in (3..call.count()).step_by(2) {
+        // There are no samples to be taken.
+        if !call.is_word(at, "samples") || at + 1 == call.count() || call.integer(at + 1)? < 0 {
+            return Err(Fault::SYNTAX);
         }
-        "USAGE" => Err(Fault::SYNTAX),
-        _ => Err(Fault::unknown_subcommand("memory", &call.bytes(1)?)),
     }
+    let key = call.bytes(2)?;
+    let key_bytes = key.len();
+    Ok(Plan::Ask(Command::Get { key }, Shape::Memory { key_bytes }))
 }

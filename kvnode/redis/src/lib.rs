@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `table` | every command: name, arity, flags, keys, function |
+//! | `subcommands` | which subcommands commands have |
 //! | `connection` | the state of one connection, and what it makes of a request |
 //! | `transaction` | MULTI, EXEC, WATCH: what is queued and what is watched |
 //! | `plan`, `shape` | what a request comes to; what the core's answer becomes |
@@ -48,6 +49,7 @@ mod settings;
 mod shape;
 mod slow_log;
 mod strings;
+mod subcommands;
 mod table;
 mod transaction;
 

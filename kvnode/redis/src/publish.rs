@@ -101,7 +101,7 @@ pub(crate) fn pubsub(call: &mut Call<'_>) -> Result<Plan, Fault> {
             Value::Array(call.rest(2).into_iter().flat_map(count).collect())
         }
         ("NUMPAT", 2) => Value::count(heard.patterns.len() as u64),
-        _ => return Err(Fault::unknown_subcommand("pubsub", &call.bytes(1)?)),
+        _ => return Err(Fault::wrong_subcommand("pubsub", &call.bytes(1)?)),
     };
     Ok(Plan::Answer(value))
 }

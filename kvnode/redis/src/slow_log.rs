@@ -156,11 +156,7 @@ pub(crate) fn slow_log(call: &mut Call<'_>) -> Result<Plan, Fault> {
         }
         ("LEN", 2) => Ok(Plan::Answer(Value::count(log.entries.len() as u64))),
         ("RESET", 2) => Ok(Plan::Act(Action::ForgetSlow)),
-        ("LEN" | "RESET", _) => {
-            let name = format!("slowlog|{}", call.word(1).to_ascii_lowercase());
-            Err(Fault::arity(&name))
-        }
-        _ => Err(Fault::unknown_subcommand("slowlog", &call.bytes(1)?)),
+        _ => Err(Fault::wrong_subcommand("slowlog", &call.bytes(1)?)),
     }
 }
 

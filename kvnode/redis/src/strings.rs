@@ -76,17 +76,28 @@ impl SetOptions {
         Ok(options)
     }
 
+    /// The same condition may be said twice, no two together.
     fn condition(&mut self, condition: PutCondition) -> Result<bool, Fault> {
-        if self.condition.replace(condition).is_some() {
+        let is_another = self.condition.as_ref().is_some_and(|said| {
+            *said != condition || !matches!(said, PutCondition::IfAbsent | PutCondition::IfPresent)
+        });
+        if is_another {
             return Err(Fault::SYNTAX);
         }
+        self.condition = Some(condition);
         Ok(false)
     }
 
+    /// Of the same option said twice, the last counts.
     fn expiry(&mut self, expiry: ExpiryOption) -> Result<bool, Fault> {
-        if self.expiry.replace(expiry).is_some() {
-            return Err(Fault::SYNTAX);
+        match (&self.expiry, &expiry) {
+            (None, _)
+            | (Some(ExpiryOption::Keep), ExpiryOption::Keep)
+            | (Some(ExpiryOption::Drop), ExpiryOption::Drop) => {}
+            (Some(ExpiryOption::Time(said, _)), ExpiryOption::Time(unit, _)) if said == unit => {}
+            _ => return Err(Fault::SYNTAX),
         }
+        self.expiry = Some(expiry);
         Ok(false)
     }
 

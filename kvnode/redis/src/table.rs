@@ -103,12 +103,17 @@ pub(crate) struct Spec {
 
 impl Spec {
     pub(crate) fn takes(&self, arguments: usize) -> bool {
-        let arguments = i64::try_from(arguments).unwrap_or(i64::MAX);
-        if self.arity >= 0 {
-            arguments == self.arity
-        } else {
-            arguments >= -self.arity
-        }
+        takes(self.arity, arguments)
+    }
+}
+
+/// Whether so many arguments, the name among them, are what an arity says.
+pub(crate) fn takes(arity: i64, arguments: usize) -> bool {
+    let arguments = i64::try_from(arguments).unwrap_or(i64::MAX);
+    if arity >= 0 {
+        arguments == arity
+    } else {
+        arguments >= -arity
     }
 }
 

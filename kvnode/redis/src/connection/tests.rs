@@ -144,7 +144,15 @@ fn queued_commands_become_one_command_and_each_answer_finds_its_place() {
 
 #[test]
 fn a_request_that_cannot_be_queued_spoils_the_transaction() {
-    for line in ["GET", "NOSUCH a", "SAVE", "SUBSCRIBE a"] {
+    for line in [
+        "GET",
+        "NOSUCH a",
+        "SAVE",
+        "SUBSCRIBE a",
+        "CLIENT NOSUCH",
+        "CONFIG GET",
+        "OBJECT FREQ",
+    ] {
         let mut connection = connection();
         answer(&mut connection, "MULTI");
         assert!(answer(&mut connection, line).is_error(), "{line}");

@@ -168,7 +168,7 @@ fn a_sleep_that_is_allowed_holds_up_its_own_connection_alone() {
             ("DEBUG SLEEP -1", "-ERR DEBUG SLEEP takes 0 to 3600 seconds"),
             (
                 "DEBUG FOO",
-                "-ERR unknown subcommand 'FOO'. Try DEBUG HELP.",
+                "-ERR unknown subcommand or wrong number of arguments for 'FOO'. Try DEBUG HELP.",
             ),
             ("SET k asleep", "+OK"),
         ],

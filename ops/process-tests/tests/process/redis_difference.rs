@@ -6,7 +6,6 @@
 //! - times that pass between the two: only compared as such
 //! - decimals that have no exact binary form: sums are exact here, and rounded to 64 bits there
 //! - BITCOUNT and BITPOS of an absent key with places that are no numbers: an error from 7.2 on
-//! - a subcommand with a wrong number of arguments between MULTI and EXEC: found at EXEC here
 //! - CONFIG GET behind CONFIG SET within one transaction: what it does to the node is done behind it here
 //! - limits: a value has at most 64 MiB here, and 512 MB there
 //! - OBJECT ENCODING of a value that was changed in place: how it is kept is not the same
@@ -37,6 +36,12 @@ const TEMPLATES: &[&str] = &[
     "SET K V PX 1000000",
     "SET K V EXAT 4000000000",
     "SET K V NX XX",
+    "SET K V NX NX",
+    "SET K V EX 1000 EX S",
+    "SET K V EX 1000 PX S",
+    "SET K V KEEPTTL KEEPTTL",
+    "GETEX K PERSIST PERSIST",
+    "GETEX K EX 1000 EX S",
     "SET K V EX 0",
     "SET K V EX x",
     "SETNX K V",
@@ -126,7 +131,25 @@ const TEMPLATES: &[&str] = &[
     "OBJECT REFCOUNT nokey",
     "OBJECT IDLETIME nokey",
     "OBJECT FREQ K",
+    "OBJECT FREQ",
+    "OBJECT FOO K",
     "SLOWLOG GET -2",
+    "SLOWLOG LEN V",
+    "SLOWLOG FOO",
+    "CONFIG GET",
+    "CONFIG SET V",
+    "CONFIG FOO V",
+    "MEMORY USAGE nokey SAMPLES N",
+    "MEMORY USAGE",
+    "PUBSUB NUMPAT V",
+    "PUBSUB FOO",
+    "COMMAND COUNT V",
+    "COMMAND GETKEYS",
+    "COMMAND FOO",
+    "LATENCY HISTORY",
+    "FUNCTION FOO",
+    "CLIENT NOSUCH",
+    "CLIENT SETNAME",
     "SLOWLOG RESET",
     "CONFIG SET slowlog-max-len S",
     "LATENCY RESET",
@@ -149,6 +172,15 @@ const TEMPLATES: &[&str] = &[
 const DIALOGUE: &[&str] = &[
     "SLOWLOG",
     "SLOWLOG GET x",
+    "SLOWLOG GET 1 2",
+    "PUBSUB CHANNELS a b",
+    "FUNCTION FLUSH a b",
+    "COMMAND LIST FOO",
+    "CLIENT KILL ID 0",
+    "CLIENT KILL ID x",
+    "MEMORY USAGE k FOO 1",
+    "RESTORE k 0 x IDLETIME -1",
+    "RESTORE k 0 x FREQ 256",
     "SLOWLOG LEN x",
     "SLOWLOG FOO",
     "CONFIG SET slowlog-log-slower-than -1",
