@@ -52,6 +52,8 @@ pub(super) struct RedisClient {
     slots: RefCell<Slots>,
     /// No request is looked at before the reply in this slot is there.
     barrier: Cell<Option<u64>>,
+    /// What that waits for may take long, and is not waited for when the client is gone.
+    is_held: Cell<bool>,
     /// This slot is answered at this time.
     sleeps: Cell<Option<(u64, Monotonic)>>,
     /// When all replies have gone, the connection is closed.
@@ -93,6 +95,7 @@ impl RedisClient {
             connection: RefCell::new(connection),
             slots: RefCell::new(Slots::default()),
             barrier: Cell::new(None),
+            is_held: Cell::new(false),
             sleeps: Cell::new(None),
             is_closing: Cell::new(false),
             waiting_bytes: Cell::new(0),
@@ -157,8 +160,19 @@ impl RedisClient {
     }
 
     /// Nothing is looked at before the reply in this slot is there.
-    pub(super) fn hold_until(&self, slot: u64) {
+    pub(super) fn wait_until(&self, slot: u64) {
         self.barrier.set(Some(slot));
+    }
+
+    /// The same for what may take long.
+    pub(super) fn hold_until(&self, slot: u64) {
+        self.wait_until(slot);
+        self.is_held.set(true);
+    }
+
+    /// Whether a request holds the connection up that need not be done when the client is gone.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.get()
     }
 
     /// The reply in this slot is sent at a time, and not before.
@@ -204,6 +218,7 @@ impl RedisClient {
         }
         if self.barrier.get() == Some(slot) {
             self.barrier.set(None);
+            self.is_held.set(false);
             self.outbox.wake();
         }
     }
@@ -279,6 +294,16 @@ impl RedisClient {
     pub(super) fn close_when_sent(&self) {
         self.is_closing.set(true);
         self.outbox.wake();
+    }
+
+    /// The client sends nothing more, and all that it sent was looked at.
+    pub(super) fn end(&self) {
+        self.close_when_sent();
+        self.flush();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.get()
     }
 
     pub(super) fn is_closed(&self) -> bool {

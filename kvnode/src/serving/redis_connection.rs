@@ -26,6 +26,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 const PARTIAL_MAX_BYTES: u64 = 1 << 30;
 /// Parts of requests below this do not count, so that short ones cost nothing.
 const PARTIAL_FROM_BYTES: usize = 64 << 10;
+/// What is read of a client whose requests are not looked at at this moment: enough to notice that it is gone.
+const READ_AHEAD_BYTES: usize = 16 << 10;
 /// After a failure that will not have passed at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -76,6 +78,7 @@ async fn serve(serving: Rc<Serving>, socket: TcpStream) {
         requests: RequestReader::new(LIMITS),
         input: BytesMut::new(),
         counted_bytes: 0,
+        has_ended: false,
     };
     let served = exchange.run(&mut reader).await;
     exchange.count_input(0);
@@ -94,6 +97,8 @@ struct Exchange<'a> {
     input: BytesMut,
     /// What of the input stands in the count of all connections.
     counted_bytes: u64,
+    /// The client sends nothing more.
+    has_ended: bool,
 }
 
 impl Exchange<'_> {
@@ -103,21 +108,32 @@ impl Exchange<'_> {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let reads = self.client.takes_requests();
+            if self.has_ended && self.client.takes_requests() {
+                self.client.end();
+            }
             let sleeps = self.client.sleeps_until();
             let left = sleeps.map(|until| until.since(clock::monotonic()));
             tokio::select! {
-                read = read_some(reader, &mut self.input), if reads => {
-                    if read? == 0 {
+                read = read_some(reader, &mut self.input), if self.reads() => {
+                    if read? > 0 {
+                        self.check_input();
+                    } else if self.client.is_held() {
                         return Ok(());
+                    } else {
+                        // What it asked for is answered still.
+                        self.has_ended = true;
                     }
-                    self.check_input();
                 }
                 () = self.client.progress() => {}
                 () = sleep(left.unwrap_or_default()), if left.is_some() => self.wake_up(),
             }
         }
         Ok(())
+    }
+
+    fn reads(&self) -> bool {
+        let reads_ahead = || !self.client.is_closing() && self.input.len() < READ_AHEAD_BYTES;
+        !self.has_ended && (self.client.takes_requests() || reads_ahead())
     }
 
     fn wake_up(&self) {

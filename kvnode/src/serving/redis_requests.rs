@@ -240,7 +240,7 @@ impl Shard {
             Plan::Ask(command, shape) => {
                 let slot = begin(weight(&command, &shape));
                 if matches!(shape, Shape::Watch(_)) {
-                    client.hold_until(slot);
+                    client.wait_until(slot);
                 }
                 let exchange = RedisExchange {
                     client: Rc::clone(client),

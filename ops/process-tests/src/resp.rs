@@ -45,6 +45,15 @@ impl RespConnection {
         }
     }
 
+    /// Sends nothing more; what comes is still received.
+    ///
+    /// # Panics
+    /// When the connection is broken.
+    pub fn end_sending(&self) {
+        let ended = self.socket.get_ref().shutdown(Shutdown::Write);
+        ended.expect("the connection is open");
+    }
+
     /// Closes the connection, with whatever waits in it.
     pub fn shut_down(&self) {
         // Fails only when the other side has closed it already.

@@ -1,7 +1,7 @@
 //! Commands of Redis whose answers cannot be compared with those of a server: it is too old for them, or
 //! they tell of the server itself.
 
-use process_tests::{Cluster, ClusterOptions, RespConnection};
+use process_tests::{Cluster, ClusterOptions, PATIENCE, RespConnection, wait_until};
 
 fn one_node() -> (Cluster, RespConnection) {
     let cluster = Cluster::with_redis_doors(1);
@@ -183,4 +183,35 @@ fn a_sleep_that_is_allowed_holds_up_its_own_connection_alone() {
     expect(&mut other, &[(&kill, ":1")]);
     assert_eq!(sleeper.receive(), None, "closed in its sleep");
     expect(&mut other, &[("GET k", r#"$"asleep""#)]);
+    let mut gone = RespConnection::connect(&address);
+    gone.ask(&["CLIENT", "SETNAME", "gone"]);
+    gone.send(&["DEBUG", "SLEEP", "3600"]);
+    gone.send(&["SET", "k", "awake"]);
+    drop(gone);
+    wait_until("the sleeper to be forgotten", PATIENCE, || {
+        let told = other.ask(&["CLIENT", "LIST"]);
+        if told.contains("name=gone") {
+            Err(told)
+        } else {
+            Ok(())
+        }
+    });
+    expect(&mut other, &[("GET k", r#"$"asleep""#)]);
+}
+
+#[test]
+fn who_sends_nothing_more_is_still_answered() {
+    let (_cluster, mut connection) = one_node();
+    for _ in 0..20_000 {
+        connection.send(&["INCR", "n"]);
+    }
+    connection.send(&["WATCH", "n"]);
+    connection.send(&["GET", "n"]);
+    connection.end_sending();
+    for number in 1..=20_000 {
+        assert_eq!(connection.receive(), Some(format!(":{number}")));
+    }
+    assert_eq!(connection.receive().as_deref(), Some("+OK"));
+    assert_eq!(connection.receive().as_deref(), Some(r#"$"20000""#));
+    assert_eq!(connection.receive(), None);
 }
