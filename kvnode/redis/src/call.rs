@@ -6,6 +6,7 @@ use kv_resp::{integer, unsigned};
 use crate::connection::State;
 use crate::fault::Fault;
 use crate::host::Host;
+use crate::settings::Settings;
 use crate::table::Spec;
 
 /// One request on its way through its command's function.
@@ -15,6 +16,8 @@ pub(crate) struct Call<'a> {
     pub(crate) arguments: &'a [Bytes],
     pub(crate) state: &'a mut State,
     pub(crate) host: &'a dyn Host,
+    /// As the commands before it in a transaction leave them, which the node does behind it.
+    pub(crate) settings: &'a Settings,
 }
 
 impl Call<'_> {

@@ -72,7 +72,7 @@ fn get(call: &Call<'_>) -> Result<Plan, Fault> {
     let facts = call.host.facts();
     let shown = fixed(&facts)
         .into_iter()
-        .chain(call.host.server().settings.shown())
+        .chain(call.settings.shown())
         .filter(|(name, _)| {
             let name = name.as_bytes();
             patterns.iter().any(|glob| glob.matches(name, &mut 0))

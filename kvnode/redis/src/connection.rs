@@ -213,6 +213,7 @@ impl Connection {
             arguments,
             state: &mut self.state,
             host,
+            settings: &host.server().settings,
         })
     }
 

@@ -116,13 +116,18 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
         ));
     }
     let (mut pieces, mut commands, mut answered_bytes) = (Vec::new(), Vec::new(), 0);
+    let mut settings = call.settings.clone();
     for (spec, arguments) in queue.requests {
         let plan = (spec.run)(&mut Call {
             spec,
             arguments: &arguments,
             state: call.state,
             host: call.host,
+            settings: &settings,
         });
+        if let Ok(Plan::Act(Action::Configure(changes))) = &plan {
+            changes.iter().for_each(|change| settings.change(*change));
+        }
         let piece = piece(plan, &mut commands);
         answered_bytes += piece.weight_bytes();
         if answered_bytes > ANSWERED_MAX_BYTES {

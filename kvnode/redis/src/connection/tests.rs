@@ -9,7 +9,7 @@ use super::{Connection, ConnectionInfo, Turn};
 use crate::host::{ClientLine, Heard, Host, NodeFacts, Role};
 use crate::plan::Plan;
 use crate::server_state::ServerState;
-use crate::shape::Shape;
+use crate::shape::{Piece, Shape};
 use crate::table::TABLE;
 use crate::transaction::QUEUE_MAX_BYTES;
 
@@ -185,6 +185,39 @@ fn the_answers_of_a_transaction_are_bounded() {
     let text = "EXECABORT Transaction discarded because of: the answers are too large";
     assert_eq!(answer(&mut connection, "EXEC"), error(text));
     assert_eq!(answer(&mut connection, "MULTI"), Value::OK, "it is over");
+}
+
+#[test]
+fn a_setting_is_told_as_the_transaction_leaves_it() {
+    let mut connection = connection();
+    answer(&mut connection, "MULTI");
+    for line in [
+        "CONFIG GET slowlog-max-len",
+        "CONFIG SET slowlog-max-len 9",
+        "CONFIG GET slowlog-max-len",
+    ] {
+        answer(&mut connection, line);
+    }
+    let Plan::Transact(pieces) = turn(&mut connection, "EXEC").plan else {
+        panic!("it asks nothing of the core");
+    };
+    let told = |value: &'static str| {
+        let pair = (Value::bulk("slowlog-max-len"), Value::bulk(value));
+        Value::Map(vec![pair])
+    };
+    let [
+        Piece::Answered(before),
+        Piece::Act(_),
+        Piece::Answered(behind),
+    ] = &pieces[..]
+    else {
+        panic!("{pieces:?}");
+    };
+    assert_eq!((before, behind), (&told("128"), &told("9")));
+    let Plan::Answer(outside) = turn(&mut connection, "CONFIG GET slowlog-max-len").plan else {
+        panic!("it is answered");
+    };
+    assert_eq!(outside, told("128"), "the node does it");
 }
 
 #[test]

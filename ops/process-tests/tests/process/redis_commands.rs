@@ -103,8 +103,8 @@ fn slow_requests_are_remembered_with_who_asked() {
         .map(|request| connection.ask(&request.split(' ').collect::<Vec<_>>()))
         .collect();
     assert_eq!(
-        answers[4], r#"*[+OK, *[$"slowlog-max-len", $"3"], +OK]"#,
-        "what a transaction does to the node is done behind it"
+        answers[4], r#"*[+OK, *[$"slowlog-max-len", $"9"], +OK]"#,
+        "each sees what those before it changed"
     );
     let got = connection.ask(&["CONFIG", "GET", "slowlog-max-len"]);
     assert_eq!(got, r#"*[$"slowlog-max-len", $"9"]"#);

@@ -6,7 +6,6 @@
 //! - times that pass between the two: only compared as such
 //! - decimals that have no exact binary form: sums are exact here, and rounded to 64 bits there
 //! - BITCOUNT and BITPOS of an absent key with places that are no numbers: an error from 7.2 on
-//! - CONFIG GET behind CONFIG SET within one transaction: what it does to the node is done behind it here
 //! - limits: a value has at most 64 MiB here, and 512 MB there
 //! - OBJECT ENCODING of a value that was changed in place: how it is kept is not the same
 //! - WATCH of a key that is set to the value that it had: the transaction is done here, not there
@@ -152,6 +151,7 @@ const TEMPLATES: &[&str] = &[
     "CLIENT SETNAME",
     "SLOWLOG RESET",
     "CONFIG SET slowlog-max-len S",
+    "CONFIG GET slowlog-max-len",
     "LATENCY RESET",
     "FUNCTION FLUSH",
     "PUBLISH V V",
