@@ -44,5 +44,8 @@ pub enum Task {
     /// Answer after this time.
     Sleep(Duration),
     /// Stop the node. There is no answer: the connection ends with it.
-    Stop,
+    Stop {
+        /// Whether it writes `db.txt`, as at any clean stop.
+        saves: bool,
+    },
 }

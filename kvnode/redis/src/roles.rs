@@ -106,8 +106,8 @@ pub(crate) fn failover(call: &mut Call<'_>) -> Result<Plan, Fault> {
     }))
 }
 
-/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]`. What is acknowledged is on the disk already, and a
-/// primary always hands over, so that the options change nothing.
+/// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]`. What is acknowledged is on the disk already, so that
+/// NOSAVE leaves out `db.txt` alone; a primary always hands over, so that NOW and FORCE change nothing.
 pub(crate) fn shutdown(call: &mut Call<'_>) -> Result<Plan, Fault> {
     let (mut saves, mut saves_not, mut aborts, mut others) = (false, false, false, false);
     for at in 1..call.count() {
@@ -123,7 +123,7 @@ pub(crate) fn shutdown(call: &mut Call<'_>) -> Result<Plan, Fault> {
         return Err(Fault::SYNTAX);
     }
     match (aborts, call.host.facts().is_leaving) {
-        (false, _) => Ok(Plan::Start(Task::Stop)),
+        (false, _) => Ok(Plan::Start(Task::Stop { saves: !saves_not })),
         (true, false) => Err(Fault::text("ERR No shutdown in progress.")),
         (true, true) => Err(Fault::text(
             "ERR the node hands its role over and stops; that cannot be aborted",

@@ -323,9 +323,10 @@ impl Shard {
                 client.hold_until(slot);
                 client.sleep_until(slot, clock::monotonic().after(*time));
             }
-            Task::Stop => {
+            Task::Stop { saves } => {
                 client.hold_until(slot);
                 self.redis.wants_stop = true;
+                self.dumps_at_stop = *saves;
             }
             Task::Save => {
                 client.hold_until(slot);

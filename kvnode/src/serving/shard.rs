@@ -146,6 +146,8 @@ pub(super) struct Shard {
     pub(super) primaries: PrimaryLinks,
     pub(super) storage: Storage,
     pub(super) dumps: Dumps,
+    /// Whether `db.txt` is written at the stop.
+    pub(super) dumps_at_stop: bool,
     pub(super) digests: DigestWaits,
     pub(super) served_copies: ServedCopies,
     pub(super) fetches: Fetches,
@@ -183,6 +185,7 @@ impl Shard {
             role: setup.replica.role(),
             followers: FollowerLinks::default(),
             primaries: PrimaryLinks::default(),
+            dumps_at_stop: true,
             dumps: Dumps::new(setup.db_txt, setup.dump_interval, now, applied),
             digests: DigestWaits::default(),
             served_copies: ServedCopies::default(),
@@ -220,7 +223,7 @@ impl Shard {
             data: self.storage.data,
             meta: self.storage.meta,
             fetch: self.fetches.into_current(),
-            may_dump: !copying && !self.storage.unfit,
+            may_dump: !copying && !self.storage.unfit && self.dumps_at_stop,
             disk_works: self.disk_works,
             tail_certain: self.replica.tail_is_certain(),
         }

@@ -124,3 +124,28 @@ fn a_primary_that_a_client_shuts_down_hands_over_first() {
     assert_eq!(events.matches("is about to stop").count(), 1, "{events}");
     assert_eq!(events.matches("failover:").count(), 0, "{events}");
 }
+
+#[test]
+fn a_client_says_whether_the_text_is_written_at_the_stop() {
+    let mut cluster = Cluster::with_redis_doors(1);
+    let text = cluster.data_dir("node-1").join("db.txt");
+    let mut client = RespConnection::connect(&cluster.redis_address("node-1"));
+    assert_eq!(client.ask(&["SET", "a", "1"]), "+OK");
+    client.send(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(client.receive(), None);
+    cluster.wait_for_end_of("node-1");
+    assert!(!text.exists(), "NOSAVE");
+    cluster.start_node("node-1");
+    let mut client = RespConnection::connect(&cluster.redis_address("node-1"));
+    wait_until("the node to serve", PATIENCE, || {
+        match client.ask(&["GET", "a"]).as_str() {
+            "$\"1\"" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
+    client.send(&["SHUTDOWN"]);
+    assert_eq!(client.receive(), None);
+    cluster.wait_for_end_of("node-1");
+    let written = std::fs::read_to_string(&text).expect("it is written");
+    assert!(written.starts_with("a 1\n"), "{written}");
+}
