@@ -183,3 +183,30 @@ fn what_kvclient_writes_is_told_as_well() {
         assert_eq!(*told, expected);
     }
 }
+
+/// What the README says of events that Redis tells otherwise.
+#[test]
+fn what_redis_tells_otherwise_is_told_as_the_readme_says() {
+    let cluster = Cluster::with_redis_doors(1);
+    let mut pair = Pair::connect(&cluster.redis_address("node-1"), "KA");
+    for (request, events) in [
+        ("SET a v EXAT 1", &["del"][..]),
+        ("SET b x", &["set"]),
+        ("APPEND b ", &[]),
+        ("SETBIT b 1 1", &["setbit"]),
+        ("SETBIT b 1 1", &["setbit"]),
+        ("BITFIELD b SET u1 1 1", &["setbit"]),
+        ("GETEX b EXAT 4000000000", &["expire"]),
+        ("GETEX b EXAT 4000000000", &[]),
+    ] {
+        let words: Vec<&str> = request.split(' ').collect();
+        let heard = pair.heard(&words);
+        let ends: Vec<String> = events.iter().map(|name| format!(r#"$"{name}"]"#)).collect();
+        assert_eq!(heard.len(), ends.len(), "{request}: {heard:?}");
+        let are_meant = heard
+            .iter()
+            .zip(&ends)
+            .all(|(told, end)| told.ends_with(end));
+        assert!(are_meant, "{request}: {heard:?}");
+    }
+}
