@@ -56,6 +56,8 @@ impl Coordinator {
         if let Some(why) = &self.formation_blocked {
             conditions.push(why.clone());
         }
+        let shared = self.shared_doors().into_iter();
+        conditions.extend(shared.map(|(_, sentence)| sentence));
         let Some(view) = self.state.view() else {
             let here = self.fresh_nodes().len();
             conditions.push(format!(

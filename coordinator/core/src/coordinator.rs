@@ -256,6 +256,7 @@ impl Coordinator {
         let (name, run) = (registration.name.clone(), registration.incarnation);
         self.log(format!("{name} connected, run {run}"));
         self.apply(Command::Register(registration));
+        self.warn_of_shared_door(node);
         let registered = CoordinatorToNode::Registered {
             cluster: self.state.cluster(),
             heartbeat_interval_ms: self.settings.heartbeat_interval_ms,

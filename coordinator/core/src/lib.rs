@@ -11,6 +11,7 @@
 //! | `proposals` | what a primary asks for, and whom it is to bring in |
 //! | `orders`, `forced_primary`, `drain` | what operators order |
 //! | `lost_past` | that this coordinator has lost its state, and going on from what the nodes know |
+//! | `redis_doors` | Redis addresses that nodes share by mistake |
 //! | `conditions` | the state in sentences |
 
 pub mod cluster_state;
@@ -26,6 +27,7 @@ mod liveness;
 mod lost_past;
 mod orders;
 mod proposals;
+mod redis_doors;
 pub mod refused_messages;
 pub mod rules;
 mod sealing;

@@ -5,7 +5,8 @@
 //! | command | what happens |
 //! |---|---|
 //! | `start [copies=3] [min-in-sync=2] [expect=3]` | a coordinator starts, on what was stored before |
-//! | `connect N [veteran=EPOCH] [name=NAME]` | a node connects and registers, fresh or with a past |
+//! | `connect N [veteran=EPOCH] [name=NAME] [redis=ADDRESS]` | a node connects and registers, fresh or with a past |
+//! | `conditions` | the coordinator says what the cluster suffers from |
 //! | `connect-many N M` | so many nodes come and go |
 //! | `disconnect N` | its connection breaks |
 //! | `restart N` | its connection breaks, and a new run of it connects |

@@ -1,5 +1,7 @@
 //! What the status of the cluster reads as, in Sentinel's terms.
 
+use std::cmp::Reverse;
+
 use kv_common::id::{Address, NodeId};
 use kv_common::message::registry::{ClusterStatus, NodeStatus};
 use kv_common::view::View;
@@ -21,10 +23,17 @@ pub(crate) struct Answers<'a> {
 }
 
 /// One node with a Redis door.
+#[derive(Clone, Copy)]
 struct Member<'a> {
     node: NodeId,
     address: &'a Address,
     status: Option<&'a NodeStatus>,
+}
+
+impl Member<'_> {
+    fn is_connected(&self) -> bool {
+        self.status.is_some_and(|status| status.connected)
+    }
 }
 
 type Fields = Vec<(&'static str, String)>;
@@ -48,14 +57,36 @@ impl<'a> Answers<'a> {
         self.member(self.view()?.primary.node)
     }
 
-    /// Every other node with a Redis door: the backups, and those that are away or being brought in.
+    /// Every other node with a Redis door: the backups, and those that are away or being brought in. Of
+    /// nodes that advertise one address by mistake, or one after the other, clients see one.
     fn replicas(&self) -> Vec<Member<'a>> {
         let primary = self.view().map(|view| view.primary.node);
-        let others = self.status.map.nodes.keys();
-        others
-            .filter(|node| Some(**node) != primary)
-            .filter_map(|node| self.member(*node))
+        let nodes = self.status.map.nodes.keys();
+        let members: Vec<Member<'a>> = nodes.filter_map(|node| self.member(*node)).collect();
+        let rank = |member: &Member<'_>| {
+            let node = member.node;
+            let is_here = self.is_in_sync(node);
+            (
+                Some(node) == primary,
+                is_here,
+                member.is_connected(),
+                Reverse(node),
+            )
+        };
+        let is_seen = |member: &&Member<'a>| {
+            let same = members
+                .iter()
+                .filter(|other| other.address == member.address);
+            same.map(rank).max() == Some(rank(member))
+        };
+        let seen = members.iter().filter(is_seen);
+        seen.filter(|member| Some(member.node) != primary)
+            .copied()
             .collect()
+    }
+
+    fn is_in_sync(&self, node: NodeId) -> bool {
+        self.view().is_some_and(|view| view.has_member(node))
     }
 
     pub(crate) fn address(&self) -> Value {
@@ -120,9 +151,7 @@ impl<'a> Answers<'a> {
         let (master_host, master_port) = primary
             .as_ref()
             .map_or(("?", "0"), |primary| host_and_port(primary.address));
-        let in_sync = self
-            .view()
-            .is_some_and(|view| view.has_member(replica.node));
+        let in_sync = self.is_in_sync(replica.node);
         let applied = replica
             .status
             .and_then(|status| status.report.as_ref())
@@ -149,7 +178,7 @@ impl<'a> Answers<'a> {
         let (host, port) = host_and_port(member.address);
         let down_ms = self.settings.timing.down().as_millis();
         let silent_ms = member.status.and_then(|status| status.silent_ms);
-        let connected = member.status.is_some_and(|status| status.connected);
+        let connected = member.is_connected();
         let is_down = silent_ms.is_none_or(|silent_ms| u128::from(silent_ms) > down_ms);
         let mut flags = role.to_owned();
         if is_down {
@@ -200,17 +229,20 @@ impl<'a> Answers<'a> {
     }
 
     /// Whether a failover could be decided: a replica is in sync and here, and the coordinator's
-    /// word alone decides.
+    /// word alone decides. It has further addresses, but there is one of it.
     pub(crate) fn quorum(&self) -> Value {
         if self.primary().is_none() {
             return no_primary();
         }
-        let usable = 1 + self.settings.others.len();
+        let replicas = self.replicas();
+        let mut replicas = replicas.iter();
+        if !replicas.any(|replica| self.is_in_sync(replica.node) && replica.is_connected()) {
+            return Value::error(
+                "NOQUORUM no replica is in sync and connected, so that none could be made master",
+            );
+        }
         Value::Status(
-            format!(
-                "OK {usable} usable Sentinels. Quorum and failover authorization can be reached"
-            )
-            .into(),
+            "OK 1 usable Sentinels. Quorum and failover authorization can be reached".into(),
         )
     }
 
@@ -241,8 +273,11 @@ impl<'a> Answers<'a> {
         let (slaves, sentinels) = (self.replicas().len(), 1 + self.settings.others.len());
         if let Some(primary) = self.primary() {
             let (host, port) = host_and_port(primary.address);
-            let connected = primary.status.is_some_and(|status| status.connected);
-            let status = if connected { "ok" } else { "sdown" };
+            let status = if primary.is_connected() {
+                "ok"
+            } else {
+                "sdown"
+            };
             text.push_str(&format!(
                 "master0:name={name},status={status},address={host}:{port},slaves={slaves},\
                  sentinels={sentinels}\r\n"
@@ -264,3 +299,6 @@ fn map(fields: Fields) -> Value {
             .collect(),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ pub(crate) const REDIS_VERSION: &str = "7.2.0";
 
 /// What the subscriptions of one connection may take of the memory; there are four channels.
 const SUBSCRIPTIONS_BYTES: usize = 64 << 10;
+/// How much of a word of a request an error shows.
+const SHOWN_BYTES: usize = 128;
 /// The longest name of a client.
 const NAME_MAX_BYTES: usize = 1024;
 
@@ -255,11 +257,7 @@ impl Connection {
                 Value::OK
             }
             ("SETINFO", 4) | ("NO-EVICT" | "NO-TOUCH", 3) => Value::OK,
-            (other, _) => {
-                return Err(format!(
-                    "ERR unknown subcommand '{other}'. Try CLIENT HELP."
-                ));
-            }
+            _ => return Err(unknown_subcommand(arguments)),
         })
     }
 }
@@ -306,9 +304,7 @@ fn command(arguments: &[Bytes]) -> Result<Value, String> {
             });
             Ok(Value::Array(described.into()))
         }
-        (other, _) => Err(format!(
-            "ERR unknown subcommand '{other}'. Try COMMAND HELP."
-        )),
+        _ => Err(unknown_subcommand(arguments)),
     }
 }
 
@@ -316,7 +312,7 @@ fn command(arguments: &[Bytes]) -> Result<Value, String> {
 const HELP: [(&str, &str); 10] = [
     (
         "CKQUORUM <name>",
-        "Tells whether a failover could be decided.",
+        "Tells whether a failover could be done: a replica is in sync and connected.",
     ),
     ("FAILOVER <name>", "Hands the primary role over."),
     (
@@ -392,11 +388,7 @@ fn sentinel(settings: &Settings, arguments: &[Bytes]) -> Result<Plan, String> {
             | "IS-MASTER-DOWN-BY-ADDR"),
             _,
         ) => return Err(arity(&format!("sentinel|{known}"))),
-        (other, _) => {
-            return Err(format!(
-                "ERR unknown subcommand '{other}'. Try SENTINEL HELP."
-            ));
-        }
+        _ => return Err(unknown_subcommand(arguments)),
     };
     Ok(Plan::Ask(question))
 }
@@ -408,12 +400,20 @@ fn spoken(messages: Result<Vec<Value>, kv_resp::SubscriptionError>) -> Result<Pl
 
 fn word(arguments: &[Bytes], index: usize) -> String {
     let word = arguments.get(index).map_or(&[][..], |word| &word[..]);
-    String::from_utf8_lossy(&word[..word.len().min(128)]).to_ascii_uppercase()
+    String::from_utf8_lossy(&word[..word.len().min(SHOWN_BYTES)]).to_ascii_uppercase()
 }
 
 fn arity(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     format!("ERR wrong number of arguments for '{name}' command")
+}
+
+/// The subcommand as it was given.
+fn unknown_subcommand(arguments: &[Bytes]) -> String {
+    let given = arguments.get(1).map_or(&[][..], |given| &given[..]);
+    let given = String::from_utf8_lossy(&given[..given.len().min(SHOWN_BYTES)]);
+    let command = word(arguments, 0);
+    format!("ERR unknown subcommand '{given}'. Try {command} HELP.")
 }
 
 fn unknown(arguments: &[Bytes]) -> String {

@@ -1,5 +1,7 @@
 //! What Redis commands ask about the node.
 
+use std::collections::BTreeSet;
+
 use kv_common::id::Address;
 use kv_common::message::control::{FsyncMode, HeldRole};
 use kv_common::time::{Now, UnixMs};
@@ -46,6 +48,10 @@ impl<'a> RedisHost<'a> {
             return Vec::new();
         };
         let followers = replica.report(self.now).followers;
+        // Nodes that advertise one address by mistake are one to clients.
+        let own = map.nodes.get(&self.shard.identity.seat.node);
+        let own = own.and_then(|own| own.redis_address.clone());
+        let mut seen: BTreeSet<Address> = own.into_iter().collect();
         let known = followers.into_iter().filter_map(|follower| {
             let address = map.nodes.get(&follower.node)?.redis_address.clone()?;
             let view = map.view.as_ref();
@@ -55,7 +61,9 @@ impl<'a> RedisHost<'a> {
                 in_sync: view.is_some_and(|view| view.has_member(follower.node)),
             })
         });
-        known.collect()
+        known
+            .filter(|replica| seen.insert(replica.address.clone()))
+            .collect()
     }
 }
 

@@ -99,6 +99,7 @@ impl Cluster {
             }
             ["connect-many", from, to] => self.connect_many(number(from), number(to)),
             ["connect", node, more @ ..] => self.connect(number(node), more),
+            ["conditions"] => self.tell_conditions(),
             ["disconnect", node] => self.disconnect(number(node)),
             ["restart", node] => {
                 let node = number(node);
@@ -207,6 +208,7 @@ impl Cluster {
         let id = self.last_connection;
         let veteran = words.iter().find_map(|word| word.strip_prefix("veteran="));
         let named = words.iter().find_map(|word| word.strip_prefix("name="));
+        let door = words.iter().find_map(|word| word.strip_prefix("redis="));
         let played = self.nodes.entry(node).or_default();
         played.run += 1;
         played.connection = Some(id);
@@ -233,7 +235,7 @@ impl Cluster {
                 incarnation,
                 name: named.map_or_else(|| format!("node-{node}"), str::to_owned),
                 address: Address(format!("10.0.{}.{}:7200", node / 256, node % 256)),
-                redis_address: None,
+                redis_address: door.map(|door| Address(door.to_owned())),
                 fsync: FsyncMode::Always,
                 standing,
             }),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coordinator_core::coordinator::Settings;
+use coordinator_core::effect::Effect;
 use coordinator_core::refused_messages::MessageRefusal;
 use kv_common::id::{Epoch, NodeId};
 use kv_common::message::control::HeldRole;
@@ -11,7 +12,19 @@ use kv_common::message::registry::Order;
 use kv_common::tally::Tally;
 use kv_common::view::{ClusterMap, View};
 
-use super::Played;
+use super::{Cluster, Played};
+
+impl Cluster {
+    /// What the cluster suffers from, in words.
+    pub(super) fn tell_conditions(&mut self) {
+        let now = self.now();
+        let status = self.core.as_ref().map(|core| core.status(now));
+        for condition in status.map_or_else(Vec::new, |status| status.conditions) {
+            let line = format!("condition: {condition}");
+            self.note(Effect::Log { line });
+        }
+    }
+}
 
 pub(crate) fn describe(map: &ClusterMap) -> String {
     let list = |nodes: &[NodeId]| {

@@ -96,8 +96,8 @@ fn what_is_no_command_is_answered_in_the_words_that_clients_look_for() {
             "ERR wrong number of arguments for 'sentinel|master' command",
         ),
         (
-            "SENTINEL WHAT x",
-            "ERR unknown subcommand 'WHAT'. Try SENTINEL HELP.",
+            "SENTINEL What x",
+            "ERR unknown subcommand 'What'. Try SENTINEL HELP.",
         ),
         ("HELLO 4", "NOPROTO unsupported protocol version"),
     ] {
