@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cli` | what an operator says |
 //! | `start` | the order of a start and of a stop |
+//! | `doors` | where it listens, across restarts |
 //! | `registry` | the task that owns the core, and carries out what it asks for |
 //! | `connections`, `node_connection`, `client_connection` | who calls, and what is read from and written to them |
 //! | `sentinel_connection` | Redis clients that ask where the primary is |
@@ -16,6 +17,7 @@
 mod cli;
 mod client_connection;
 mod connections;
+mod doors;
 mod metrics;
 mod node_connection;
 mod page;

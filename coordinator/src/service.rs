@@ -44,13 +44,14 @@ impl Service {
     /// # Errors
     /// When the system refuses.
     pub(crate) fn start(
+        manager: ServiceManager,
         log_level: LogLevel,
         in_force: InForce,
         settings: Settings,
         sentinel_password: SentinelPassword,
     ) -> io::Result<Self> {
         Ok(Self {
-            manager: ServiceManager::of_environment(),
+            manager,
             signals: Signals::listen()?,
             log_level,
             in_force,

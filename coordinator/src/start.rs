@@ -2,28 +2,31 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use coordinator_core::cluster_state::ClusterState;
 use coordinator_core::coordinator::{Coordinator, Settings};
-use kv_common::id::{Address, ClusterId};
+use kv_common::id::ClusterId;
 use kv_common::timing::Timing;
 use kv_daemon::config_file::InForce;
 use kv_daemon::logging::LogLevel;
+use kv_daemon::passed_sockets::PassedSockets;
 use kv_daemon::password_file::PasswordFileError;
+use kv_daemon::service_manager::ServiceManager;
 use kv_daemon::{clock, raise_open_files};
 use kv_http::{HttpError, HttpServer};
-use kv_net::{ListenError, listen};
+use kv_net::ListenError;
 use kv_store::{DataDir, DataDirError, DataDirOwner};
 use rand::TryRng;
 use rand::rngs::{SysError, SysRng};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::cli::Arguments;
 use crate::connections::{self, Door};
+use crate::doors::Doors;
 use crate::page;
 use crate::registry::{ARRIVALS, Ended, Registry};
 use crate::sentinel_connection::{self, SentinelDoor};
@@ -87,28 +90,25 @@ pub(crate) fn run(
     in_force: InForce,
     log_level: LogLevel,
 ) -> Result<(), CoordinatorError> {
+    // Before the runtime, which may have threads.
+    let passed = PassedSockets::of_environment();
+    let manager = ServiceManager::of_environment();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     raise_open_files();
     let sentinel_password = Rc::new(RefCell::new(arguments.sentinel_password()?));
-    // A port that is taken is said before anything is touched. Who calls early waits in its queue.
-    let listener = runtime.block_on(listen(&arguments.listen))?;
-    let sentinel = match &arguments.sentinel_listen {
-        Some(address) => Some(runtime.block_on(listen(address))?),
-        None => None,
-    };
-    let doors = Doors {
-        listener,
-        sentinel,
+    let outside = Outside {
+        doors: runtime.block_on(Doors::open(arguments, passed, &manager))?,
         sentinel_password: Rc::clone(&sentinel_password),
         arguments,
         timing: Timing::from_ms(settings.heartbeat_interval_ms),
     };
     let (_data_dir, mut registry, cluster) = open(arguments, settings)?;
     let ended = runtime.block_on(LocalSet::new().run_until(async {
-        let mut service = Service::start(log_level, in_force, settings, sentinel_password)?;
-        let ended = serve(&mut registry, cluster, doors, &mut service).await;
+        let mut service =
+            Service::start(manager, log_level, in_force, settings, sentinel_password)?;
+        let ended = serve(&mut registry, cluster, outside, &mut service).await;
         service.manager.stopping();
         ended
     }));
@@ -144,11 +144,9 @@ fn open(
     Ok((dir, registry, cluster))
 }
 
-/// Where the coordinator listens.
-struct Doors<'a> {
-    listener: TcpListener,
-    /// For Redis clients that ask a Sentinel.
-    sentinel: Option<TcpListener>,
+/// What those who call come to, and what they are held to.
+struct Outside<'a> {
+    doors: Doors,
     sentinel_password: SentinelPassword,
     arguments: &'a Arguments,
     timing: Timing,
@@ -157,28 +155,29 @@ struct Doors<'a> {
 async fn serve(
     registry: &mut Registry,
     cluster: ClusterId,
-    doors: Doors<'_>,
+    outside: Outside<'_>,
     service: &mut Service,
 ) -> Result<Ended, CoordinatorError> {
     if let Err(ended) = registry.begin().await {
         return Ok(ended);
     }
-    tracing::info!(address = %doors.listener.local_addr()?, %cluster, "listening");
+    let doors = outside.doors;
+    tracing::info!(address = %doors.control.local_addr()?, %cluster, "listening");
     let (arrivals, arrived) = mpsc::channel(ARRIVALS);
     let sentinel = match doors.sentinel {
         Some(sentinel) => {
             let address = sentinel.local_addr()?;
             tracing::info!(%address, "serving Redis clients as a Sentinel");
             let settings = coordinator_sentinel::Settings {
-                master_name: doors.arguments.sentinel_name.clone(),
+                master_name: outside.arguments.sentinel_name.clone(),
                 port: address.port(),
-                others: doors.arguments.sentinel_announce.clone(),
+                others: outside.arguments.sentinel_announce.clone(),
                 cluster,
-                timing: doors.timing,
+                timing: outside.timing,
             };
             let door = SentinelDoor::new(
                 settings,
-                doors.sentinel_password,
+                outside.sentinel_password,
                 arrivals.clone(),
                 registry.maps(),
             );
@@ -193,9 +192,9 @@ async fn serve(
         registry.maps(),
         registry.counters(),
     ));
-    let listening = tokio::task::spawn_local(connections::listen(door, doors.listener));
-    let http = match &doors.arguments.http_listen {
-        Some(address) => Some(show(address, registry)?),
+    let listening = tokio::task::spawn_local(connections::listen(door, doors.control));
+    let http = match doors.http {
+        Some(listener) => Some(show(listener, registry)?),
         None => None,
     };
     tracing::info!("ready");
@@ -212,11 +211,11 @@ async fn serve(
     Ok(ended)
 }
 
-fn show(address: &Address, registry: &Registry) -> Result<HttpServer, HttpError> {
+fn show(listener: TcpListener, registry: &Registry) -> Result<HttpServer, HttpError> {
     let observed = registry.observed();
     let page = page::routes(observed.snapshots.clone());
     let router = kv_http::routes(Arc::new(observed)).merge(page);
-    let server = HttpServer::spawn(address, router)?;
+    let server = HttpServer::spawn_on(listener, router)?;
     tracing::info!(address = %server.address(), "showing the cluster over HTTP");
     Ok(server)
 }

@@ -1,11 +1,12 @@
 //! What the programs of this workspace have in common at their edge: the version that they name,
-//! the configuration file, log lines, the clocks, signals, and the service manager.
+//! the configuration file, log lines, the clocks, signals, the service manager, and the sockets that it passes.
 
 pub mod clock;
 pub mod config_file;
 pub mod documents;
 pub mod logging;
 mod open_files;
+pub mod passed_sockets;
 pub mod password_file;
 pub mod reload;
 pub mod service_manager;

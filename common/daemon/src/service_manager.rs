@@ -2,12 +2,16 @@
 //! from the loop that serves. Nothing happens where there is no service manager.
 
 use std::env;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
 use std::time::Duration;
 
 use kv_common::time::Monotonic;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::time::{ClockId, clock_gettime};
 
 /// A status line that changes all the time is told no more often.
@@ -43,6 +47,12 @@ impl ServiceManager {
         Self::new(socket, microseconds.map(Duration::from_micros))
     }
 
+    /// None, whatever the environment says.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        Self::new(None, None)
+    }
+
     fn new(socket: Option<UnixDatagram>, watchdog: Option<Duration>) -> Self {
         Self {
             socket,
@@ -63,6 +73,22 @@ impl ServiceManager {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    }
+
+    /// Has a copy of `socket` held for the next run, under `name`, until the service is stopped for good.
+    pub fn hold(&self, name: &str, socket: impl AsFd) {
+        let Some(manager) = &self.socket else {
+            return;
+        };
+        let message = format!("FDSTORE=1\nFDNAME={name}");
+        if let Err(error) = send_with(manager, message.as_bytes(), socket.as_fd()) {
+            tracing::debug!(%error, name, "the service manager was not given a socket to hold");
+        }
+    }
+
+    /// Has what is held under `name` closed.
+    pub fn let_go(&self, name: &str) {
+        self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
     }
 
     /// It stops. No further sign of life comes: how long a stop may take is bounded by other means.
@@ -122,11 +148,24 @@ impl ServiceManager {
     }
 }
 
+/// Sends `message`, and a copy of `descriptor` with it.
+fn send_with(to: &UnixDatagram, message: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let text = [IoSlice::new(message)];
+    sendmsg(to, &text, &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
 fn is_due(now: Monotonic, last: Option<Monotonic>, every: Duration) -> bool {
     last.is_none_or(|last| now.since(last) >= every)
 }
 
-fn connect(address: &str) -> std::io::Result<UnixDatagram> {
+fn connect(address: &str) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     match address.strip_prefix('@') {

@@ -47,23 +47,41 @@ impl HttpServer {
     /// # Errors
     /// When it cannot listen there, or the system has no thread left.
     pub fn spawn(address: &Address, router: Router) -> Result<Self, HttpError> {
+        let address = address.clone();
+        // On the new thread: a thread that runs tasks cannot wait for others.
+        Self::spawn_with(async move || Ok(listen(&address).await?), router)
+    }
+
+    /// Serves `router` on a socket that listens already.
+    ///
+    /// # Errors
+    /// When the socket cannot be used, or the system has no thread left.
+    pub fn spawn_on(listener: std::net::TcpListener, router: Router) -> Result<Self, HttpError> {
+        let open = async move || {
+            listener.set_nonblocking(true)?;
+            Ok(TcpListener::from_std(listener)?)
+        };
+        Self::spawn_with(open, router)
+    }
+
+    fn spawn_with<O>(open: O, router: Router) -> Result<Self, HttpError>
+    where
+        O: AsyncFnOnce() -> Result<TcpListener, HttpError> + Send + 'static,
+    {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let (opened, opening) = std::sync::mpsc::sync_channel(1);
-        let wanted = address.clone();
         let thread = thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || {
-                // Here and not where it was asked for: a thread that runs tasks cannot wait for others.
-                let listener = runtime.block_on(listen(&wanted));
-                let (listener, bound) = match listener {
+                let (listener, bound) = match runtime.block_on(open()) {
                     Ok(listener) => {
                         let bound = listener.local_addr().map_err(HttpError::from);
                         (Some(listener), bound)
                     }
-                    Err(error) => (None, Err(error.into())),
+                    Err(error) => (None, Err(error)),
                 };
                 // Who asked waits for it.
                 let _ = opened.send(bound);

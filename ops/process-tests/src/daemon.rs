@@ -50,6 +50,13 @@ impl Daemon {
         arguments: &[A],
         log: &Path,
     ) -> Self {
+        let mut command = Command::new(program.path());
+        command.args(arguments).stdin(Stdio::null());
+        Self::spawn_command(name, command, log)
+    }
+
+    /// The same for a command with an environment and an input of its own.
+    pub(crate) fn spawn_command(name: &str, mut command: Command, log: &Path) -> Self {
         let output = OpenOptions::new()
             .create(true)
             .append(true)
@@ -57,15 +64,13 @@ impl Daemon {
             .expect("a log file of our own opens");
         let log_start = output.metadata().expect("a file has a length").len();
         let errors = output.try_clone().expect("a file handle is cloned");
-        let child = Command::new(program.path())
-            .args(arguments)
+        let child = command
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
             .spawn()
-            .unwrap_or_else(|cause| panic!("{program} does not start: {cause}"));
+            .unwrap_or_else(|cause| panic!("{name} does not start: {cause}"));
         Self {
             name: name.to_owned(),
             child: KilledOnDrop(child),

@@ -30,6 +30,7 @@ mod redis_roles;
 mod redis_transactions;
 mod restarts;
 mod rounds;
+mod service_manager;
 mod starting;
 mod stops;
 mod switchover;
