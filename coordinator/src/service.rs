@@ -65,23 +65,20 @@ impl Service {
         self.signals.next().await
     }
 
-    /// Reads the configuration again. Gives what the core has to act upon.
+    /// Reads the configuration again, and the file that it names. Gives what the core has to act upon.
     pub(crate) async fn reload(&mut self) -> Option<Settings> {
         self.manager.reloading();
-        let reread = reread::<Arguments>(&self.in_force, &LIVE).await;
+        let read = read_again(&self.in_force).await;
         self.manager.ready();
+        let Reread {
+            configuration,
+            settings,
+            password,
+        } = read?;
         let Configuration {
             arguments,
             in_force,
-        } = reread?;
-        let Some(settings) = arguments.settings() else {
-            let why = arguments.more_to_hold_than_copies().to_string();
-            let why = why.lines().next().unwrap_or_default();
-            tracing::error!("the configuration stays as it is: {why}");
-            return None;
-        };
-        let named = arguments.clone();
-        let password = reread_password(move || named.sentinel_password()).await?;
+        } = configuration;
         self.sentinel_password.replace(password);
         self.log_level.set(arguments.log_level);
         self.in_force = in_force;
@@ -89,6 +86,34 @@ impl Service {
         self.settings.min_in_sync = settings.min_in_sync;
         Some(self.settings)
     }
+}
+
+/// What a reload reads.
+struct Reread {
+    configuration: Configuration<Arguments>,
+    settings: Settings,
+    password: Option<Password>,
+}
+
+/// None, and said: something of it cannot be used, and all stays as it is.
+async fn read_again(in_force: &InForce) -> Option<Reread> {
+    let configuration = reread::<Arguments>(in_force, &LIVE).await?;
+    let Some(settings) = configuration.arguments.settings() else {
+        let why = configuration.arguments.more_to_hold_than_copies();
+        let why = why.to_string();
+        let why = why.lines().next().unwrap_or_default();
+        tracing::error!("the configuration stays as it is: {why}");
+        return None;
+    };
+    reread_password(move || {
+        let password = configuration.arguments.sentinel_password()?;
+        Ok(Reread {
+            configuration,
+            settings,
+            password,
+        })
+    })
+    .await
 }
 
 /// Epoch, primary, and what the cluster suffers from, in a line for the operator.
