@@ -16,7 +16,7 @@ pub use self::digest::{CopyDigest, DigestReport};
 pub use self::status::{StatusReport, StatusSource};
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::exchange::{EXCHANGE, Question, coordinator_limits, node_limits};
+use crate::exchange::{Callee, EXCHANGE, Question};
 
 /// How long a node may take to write its data to a file, or to begin to send it. Its work grows
 /// with the data, so the timeout of an operation does not fit.
@@ -95,8 +95,7 @@ impl Client {
         let question = ClientToNode::Dump { id: EXCHANGE };
         let hello = &self.shared.hello;
         let deadline = self.deadline();
-        let limits = node_limits();
-        let mut asked = Question::ask(&address, hello, limits, &question, deadline).await?;
+        let mut asked = Question::ask(&address, hello, Callee::Node, &question, deadline).await?;
         match asked.answer(Instant::now() + DUMP_TIMEOUT).await? {
             NodeToClient::Dumped { result, .. } => Ok(result?),
             other => Err(asked.unexpected(&other)),
@@ -164,15 +163,17 @@ impl Client {
         deadline: Instant,
     ) -> Result<Question, ClientError> {
         const PAUSE: Duration = Duration::from_millis(50);
-        let mut why = "no coordinator is named".to_owned();
+        let mut why = None;
         let coordinators = &self.shared.options.coordinators;
         while !coordinators.is_empty() {
             for address in coordinators {
                 let hello = &self.shared.hello;
-                let limits = coordinator_limits();
-                match Question::ask(address, hello, limits, question, deadline).await {
+                match Question::ask(address, hello, Callee::Coordinator, question, deadline).await {
                     Ok(asked) => return Ok(asked),
-                    Err(ClientError::NobodyToAsk { why: cause }) => why = cause,
+                    // At the deadline an attempt is broken off, which says less than how the one before ended.
+                    Err(ClientError::NobodyToAsk { .. })
+                        if why.is_some() && Instant::now() >= deadline => {}
+                    Err(ClientError::NobodyToAsk { why: cause }) => why = Some(cause),
                     Err(other) => return Err(other),
                 }
             }
@@ -181,6 +182,7 @@ impl Client {
             }
             tokio::time::sleep_until(deadline.min(Instant::now() + PAUSE)).await;
         }
+        let why = why.unwrap_or_else(|| "none is named".to_owned());
         let why = format!("coordinator: {why}");
         Err(ClientError::NobodyToAsk { why })
     }
@@ -225,8 +227,8 @@ impl Client {
             let hello = self.shared.hello.clone();
             let question = question.clone();
             asking.spawn(async move {
-                let limits = node_limits();
-                let asked = Question::ask(&address, &hello, limits, &question, deadline).await;
+                let asked =
+                    Question::ask(&address, &hello, Callee::Node, &question, deadline).await;
                 let answer = match asked {
                     Ok(mut asked) => asked.answer(deadline).await,
                     Err(error) => Err(error),

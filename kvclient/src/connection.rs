@@ -5,12 +5,12 @@ use std::pin::Pin;
 use kv_common::id::Address;
 use kv_common::message::client::{ClientToNode, NodeToClient};
 use kv_common::message::hello::Hello;
-use kv_net::{Accepted, Connection, DialError, FrameReceiver, FrameSender, LinkError};
+use kv_net::{Connection, FrameReceiver, FrameSender, LinkError};
 use kvclient_core::LinkId;
 
-use crate::exchange::node_limits;
+use crate::exchange::{self, Callee};
 
-type Dialled = Result<(Connection, Accepted), DialError>;
+type Dialled = Result<Connection, String>;
 
 /// The connection that carries requests.
 pub(crate) enum Carrier {
@@ -47,7 +47,7 @@ impl Carrier {
     /// Begins to dial.
     pub(crate) fn dial(link: LinkId, address: Address, hello: Hello) -> Self {
         let to = address.clone();
-        let dialling = Box::pin(async move { kv_net::dial(&to, &hello, node_limits()).await });
+        let dialling = Box::pin(async move { exchange::dial(&to, &hello, Callee::Node).await });
         Self::Dialling {
             link,
             address,
@@ -99,7 +99,7 @@ impl Carrier {
             return Happening::Flushed;
         };
         match dialled {
-            Ok((connection, _)) => {
+            Ok(connection) => {
                 let (receiver, sender) = connection.split();
                 *self = Self::Open(Box::new(Open {
                     link,
@@ -109,10 +109,7 @@ impl Carrier {
                 }));
                 Happening::Up { link }
             }
-            Err(cause) => Happening::Down {
-                link,
-                why: cause.to_string(),
-            },
+            Err(why) => Happening::Down { link, why },
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn hello(name: &str) -> Hello {
 }
 
 /// What connections to nodes are held to.
-pub(crate) fn node_limits() -> Limits {
+fn node_limits() -> Limits {
     Limits {
         handshake_timeout: DIAL_TIMEOUT,
         ..Limits::client()
@@ -39,10 +39,44 @@ pub(crate) fn node_limits() -> Limits {
 }
 
 /// What connections to coordinators are held to.
-pub(crate) fn coordinator_limits() -> Limits {
+fn coordinator_limits() -> Limits {
     Limits {
         handshake_timeout: DIAL_TIMEOUT,
         ..Limits::control()
+    }
+}
+
+/// Who a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callee {
+    Coordinator,
+    Node,
+}
+
+impl Callee {
+    fn limits(self) -> Limits {
+        match self {
+            Self::Coordinator => coordinator_limits(),
+            Self::Node => node_limits(),
+        }
+    }
+}
+
+/// Dials `callee` at `address`. Both let clients in, so that the other one may well answer there.
+///
+/// # Errors
+/// Why it is not reached.
+pub(crate) async fn dial(
+    address: &Address,
+    hello: &Hello,
+    callee: Callee,
+) -> Result<Connection, String> {
+    let dialled = kv_net::dial(address, hello, callee.limits()).await;
+    let (connection, accepted) = dialled.map_err(|cause| cause.to_string())?;
+    match (callee, accepted.node) {
+        (Callee::Coordinator, Some(_)) => Err(format!("{address} is a node, not a coordinator")),
+        (Callee::Node, None) => Err(format!("{address} is a coordinator, not a node")),
+        (Callee::Coordinator, None) | (Callee::Node, Some(_)) => Ok(connection),
     }
 }
 
@@ -57,16 +91,14 @@ impl Question {
     pub(crate) async fn ask<Q: Serialize>(
         address: &Address,
         hello: &Hello,
-        limits: Limits,
+        callee: Callee,
         question: &Q,
         deadline: Instant,
     ) -> Result<Self, ClientError> {
         let nobody = |why: String| ClientError::NobodyToAsk { why };
-        let dialled = timeout_at(deadline, kv_net::dial(address, hello, limits)).await;
+        let dialled = timeout_at(deadline, dial(address, hello, callee)).await;
         let late = |_| nobody(format!("{address} did not answer in time"));
-        let (mut connection, _) = dialled
-            .map_err(late)?
-            .map_err(|cause| nobody(cause.to_string()))?;
+        let mut connection = dialled.map_err(late)?.map_err(nobody)?;
         let sent = timeout_at(deadline, connection.send(question)).await;
         sent.map_err(late)?
             .map_err(|cause| nobody(format!("{address}: {cause}")))?;

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 use crate::client::Client;
 use crate::cluster::DUMP_TIMEOUT;
 use crate::error::ClientError;
-use crate::exchange::{EXCHANGE, Question, node_limits};
+use crate::exchange::{Callee, EXCHANGE, Question};
 
 /// How long nothing may come while an export is under way.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -68,8 +68,8 @@ impl Client {
         let question = ClientToNode::Export { id: EXCHANGE };
         let hello = &self.shared.hello;
         let deadline = self.deadline();
-        let limits = node_limits();
-        let mut question = Question::ask(&address, hello, limits, &question, deadline).await?;
+        let mut question =
+            Question::ask(&address, hello, Callee::Node, &question, deadline).await?;
         match question.answer(Instant::now() + DUMP_TIMEOUT).await? {
             NodeToClient::ExportBegins { result, .. } => Ok(Export {
                 question,

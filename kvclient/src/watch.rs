@@ -10,7 +10,7 @@ use kvclient_core::Rotation;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::exchange::coordinator_limits;
+use crate::exchange::{Callee, dial};
 
 /// What the watch has seen.
 #[derive(Clone, Debug, Default)]
@@ -74,8 +74,8 @@ async fn watch_one(
     hello: &Hello,
     seen: &watch::Sender<Watched>,
 ) -> (bool, String) {
-    let mut connection = match kv_net::dial(address, hello, coordinator_limits()).await {
-        Ok((connection, _)) => connection,
+    let mut connection = match dial(address, hello, Callee::Coordinator).await {
+        Ok(connection) => connection,
         Err(cause) => return (false, format!("coordinator: {cause}")),
     };
     if let Err(cause) = connection.send(&ClientToCoordinator::Watch).await {

@@ -1,6 +1,7 @@
 //! The hello on both sides.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -10,7 +11,7 @@ use kv_common::limits::{
 };
 use kv_common::message::hello::{Hello, HelloRefusal, PROTOCOL_VERSION, Welcome};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connection::{Connection, LinkError};
 use crate::socket;
@@ -76,13 +77,34 @@ pub enum DialError {
         /// What the system said.
         cause: io::Error,
     },
-    /// No answer in time.
+    /// No connection in time.
     #[error("{address} did not answer within {waited_ms} ms")]
     Timeout {
         /// Who was called.
         address: Address,
         /// How long was waited.
         waited_ms: u64,
+    },
+    /// A connection, and no answer in time.
+    #[error(
+        "{address} took the connection and said nothing for {waited_ms} ms: it stands still, or another program, such \
+         as a Redis, listens there"
+    )]
+    Silent {
+        /// Who was called.
+        address: Address,
+        /// How long was waited.
+        waited_ms: u64,
+    },
+    /// What answered speaks in text.
+    #[error(
+        "{address} answers with '{said}…': another program, such as a web server or a Redis, listens there"
+    )]
+    Text {
+        /// Who was called.
+        address: Address,
+        /// How its answer begins.
+        said: String,
     },
     /// The other side does not take this caller.
     #[error("{address} refused: {why}")]
@@ -128,13 +150,17 @@ pub async fn dial(
     hello: &Hello,
     limits: Limits,
 ) -> Result<(Connection, Accepted), DialError> {
-    let opened = timeout(limits.handshake_timeout, open(address, hello, limits)).await;
-    opened.unwrap_or_else(|_| {
-        Err(DialError::Timeout {
-            address: address.clone(),
-            waited_ms: millis(limits.handshake_timeout),
-        })
-    })
+    let patience = limits.handshake_timeout;
+    let (address, waited_ms) = (address.clone(), millis(patience));
+    let deadline = Instant::now() + patience;
+    match timeout_at(deadline, connect(&address)).await {
+        Err(_) => Err(DialError::Timeout { address, waited_ms }),
+        Ok(Err(cause)) => Err(DialError::Unreachable { address, cause }),
+        Ok(Ok((stream, peer))) => {
+            let welcomed = timeout_at(deadline, open(&address, stream, peer, hello, limits)).await;
+            welcomed.unwrap_or(Err(DialError::Silent { address, waited_ms }))
+        }
+    }
 }
 
 /// Reads the hello of a caller and answers it. `decide` says whether the caller is welcome, what to
@@ -155,22 +181,21 @@ pub async fn accept(
     })
 }
 
+async fn connect(address: &Address) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = TcpStream::connect(&address.0).await?;
+    socket::prepare_socket(&stream)?;
+    let peer = stream.peer_addr()?;
+    Ok((stream, peer))
+}
+
 async fn open(
     address: &Address,
+    stream: TcpStream,
+    peer: SocketAddr,
     hello: &Hello,
     limits: Limits,
 ) -> Result<(Connection, Accepted), DialError> {
-    let unreachable = |cause| DialError::Unreachable {
-        address: address.clone(),
-        cause,
-    };
-    let foreign = |cause| DialError::NotThisProtocol {
-        address: address.clone(),
-        cause,
-    };
-    let stream = TcpStream::connect(&address.0).await.map_err(unreachable)?;
-    socket::prepare_socket(&stream).map_err(unreachable)?;
-    let peer = stream.peer_addr().map_err(unreachable)?;
+    let foreign = |cause| not_this_protocol(address.clone(), cause);
     let mut connection = Connection::new(stream, peer, BytesMut::new(), HELLO_FRAME_MAX_BYTES);
     connection.send(hello).await.map_err(foreign)?;
     let welcome = connection.receive::<Welcome>().await.map_err(foreign)?;
@@ -194,6 +219,19 @@ async fn open(
             why,
         }),
         None => Err(foreign(LinkError::CutFrame)),
+    }
+}
+
+fn not_this_protocol(address: Address, cause: LinkError) -> DialError {
+    // Where a length is expected, other protocols have their first four letters.
+    let said = match &cause {
+        LinkError::FrameTooLarge { bytes, .. } => u32::try_from(*bytes).ok(),
+        _ => None,
+    };
+    let said = said.map(|length| String::from_utf8_lossy(&length.to_be_bytes()).into_owned());
+    match said.filter(|said| said.bytes().all(|byte| byte.is_ascii_graphic())) {
+        Some(said) => DialError::Text { address, said },
+        None => DialError::NotThisProtocol { address, cause },
     }
 }
 

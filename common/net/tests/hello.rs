@@ -113,6 +113,49 @@ async fn a_silent_caller_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_program_of_another_kind_is_told_by_how_it_answers() {
+    for (answer, named) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "'HTTP…'"),
+        (b"-ERR unknown command\r\n", "'-ERR…'"),
+        (b"\x7f\x00\x00\x00", "does not speak this protocol"),
+        (b"", "does not speak this protocol"),
+    ] {
+        let (listener, address) = listener().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accepts");
+            let _ = stream.read(&mut [0; 4096]).await;
+            stream.write_all(answer).await.expect("writes");
+            stream.shutdown().await.expect("closes");
+        });
+        let dialled = dial(&address, &hello(PROTOCOL_VERSION), Limits::client()).await;
+        let error = dialled.expect_err("no hello").to_string();
+        assert!(
+            error.contains(&address.0) && error.contains(named),
+            "{error}"
+        );
+        server.await.expect("server");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_a_connection_and_says_nothing_is_told_from_who_is_not_there() {
+    // The system takes the connection for the listener, as for a process that stands still.
+    let (_listener, address) = listener().await;
+    let dialled = dial(&address, &hello(PROTOCOL_VERSION), Limits::client()).await;
+    let error = dialled.expect_err("no hello");
+    assert!(
+        matches!(
+            error,
+            DialError::Silent {
+                waited_ms: 3000,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() {
     let (_listener, address) = listener().await;
     let error = listen(&address).await.expect_err("taken");

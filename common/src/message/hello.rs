@@ -87,7 +87,9 @@ pub enum HelloRefusal {
         theirs: ClusterId,
     },
     /// Callers of this kind have no business here.
-    #[error("this program does not serve callers of that kind")]
+    #[error(
+        "callers of that kind have no business there; perhaps a node is taken for a coordinator"
+    )]
     WrongDoor,
     /// As many connections are open as are allowed.
     #[error("{max} connections are open; no more are taken")]

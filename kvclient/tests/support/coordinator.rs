@@ -20,7 +20,7 @@ pub(super) async fn serve(
     maps: watch::Sender<ClusterMap>,
     world: Arc<Mutex<World>>,
 ) {
-    accept_all(listener, Limits::control(), move |connection| {
+    accept_all(listener, None, Limits::control(), move |connection| {
         serve_one(connection, maps.subscribe(), Arc::clone(&world))
     })
     .await;

@@ -229,9 +229,10 @@ fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Takes each caller in and serves it with `serve`.
+/// Takes each caller in as `node`, or as the coordinator, and serves it with `serve`.
 async fn accept_all<F>(
     listener: TcpListener,
+    node: Option<NodeId>,
     limits: Limits,
     serve: impl Fn(kv_net::Connection) -> F + Clone + Send + Sync + 'static,
 ) where
@@ -241,7 +242,11 @@ async fn accept_all<F>(
         let (stream, _) = listener.accept().await.expect("a caller");
         let serve = serve.clone();
         tokio::spawn(async move {
-            let welcome = move |_: &Hello| Ok::<_, HelloRefusal>((Accepted::default(), limits));
+            let accepted = Accepted {
+                node,
+                ..Accepted::default()
+            };
+            let welcome = move |_: &Hello| Ok::<_, HelloRefusal>((accepted, limits));
             if let Ok((connection, _)) = kv_net::accept(stream, welcome, HANDSHAKE_TIMEOUT).await {
                 serve(connection).await;
             }

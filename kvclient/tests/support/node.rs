@@ -14,7 +14,8 @@ use tokio::net::TcpListener;
 use super::{Attempt, Fault, World, accept_all, locked};
 
 pub(super) async fn serve(listener: TcpListener, index: usize, world: Arc<Mutex<World>>) {
-    accept_all(listener, Limits::client(), move |connection| {
+    let node = Some(NodeId(index as u64 + 1));
+    accept_all(listener, node, Limits::client(), move |connection| {
         serve_one(connection, index, Arc::clone(&world))
     })
     .await;

@@ -1,6 +1,6 @@
 //! What the commands answer, and with which exit codes.
 
-use process_tests::{Cluster, User};
+use process_tests::{Cluster, ClusterOptions, User};
 
 #[test]
 fn exit_codes_tell_a_no_from_a_failure() {
@@ -23,6 +23,43 @@ fn exit_codes_tell_a_no_from_a_failure() {
     assert_eq!(code(&["admin", "switchover", "nobody"]), 77);
     let nobody = User::of_coordinator("127.0.0.1:1").and(&["--timeout", "300ms"]);
     assert_eq!(nobody.run(&["get", "k"]).code, 69);
+}
+
+#[test]
+fn an_address_at_which_another_program_answers_is_told_as_such() {
+    let cluster = Cluster::start(ClusterOptions {
+        coordinator: ["--http-listen", "127.0.0.1:0"].map(str::to_owned).to_vec(),
+        ..ClusterOptions::with_redis_doors(1)
+    });
+    let coordinator = cluster.coordinator_address();
+    let node = cluster.address("node-1");
+    let (redis, http) = (
+        cluster.redis_address("node-1"),
+        cluster.coordinator_http_address(),
+    );
+    for (option, address, found) in [
+        ("--coordinator", node, "is a node, not a coordinator"),
+        ("--coordinator", &redis, "another program, such as a Redis"),
+        ("--coordinator", &http, "answers with 'HTTP…'"),
+        ("--nodes", coordinator, "is a coordinator, not a node"),
+    ] {
+        let user = User::with_options(&[option, address, "--timeout", "1500ms"]);
+        // Who has no coordinator has no such questions either.
+        let commands: &[&[&str]] = match option {
+            "--nodes" => &[&["get", "k"]],
+            _ => &[&["get", "k"], &["events"]],
+        };
+        for command in commands {
+            let output = user.run(command);
+            assert_eq!(output.code, 69, "{output:?}");
+            let named = format!("{address} ");
+            assert!(
+                output.stderr.contains(found) && output.stderr.contains(&named),
+                "{command:?}: {}",
+                output.stderr
+            );
+        }
+    }
 }
 
 #[test]
