@@ -36,6 +36,8 @@ struct Node {
     address: String,
     role: &'static str,
     in_sync: bool,
+    /// An operator had it drained. Until it has left the view it is in sync.
+    drained: bool,
     state: String,
     lag: Option<u64>,
     committed: u64,
@@ -118,8 +120,10 @@ impl Node {
             address: info.map_or_else(String::new, |info| info.address.to_string()),
             role,
             in_sync,
+            drained: node.drained,
             state: state(node),
-            lag: behind.filter(|_| role != "primary"),
+            // What a node held when it was last heard says nothing about now.
+            lag: behind.filter(|_| role != "primary" && node.connected),
             committed: report.map_or(0, |report| report.positions.committed.0),
             keys: report.map_or(0, |report| report.keys),
             copy: report.and_then(|report| report.copy).map(Copy::of),
@@ -134,8 +138,10 @@ fn state(node: &NodeStatus) -> String {
         .as_ref()
         .and_then(|report| report.unfit.as_deref());
     match (node.connected, node.silent_ms, disk) {
-        (false, Some(silent_ms), _) => format!("away for {} s", silent_ms / 1000),
-        (false, None, _) => "away".to_owned(),
+        (false, Some(silent_ms), _) if silent_ms >= SILENCE_MS => {
+            format!("away for {} s", silent_ms / 1000)
+        }
+        (false, _, _) => "away".to_owned(),
         (true, _, Some(DiskHealth::Failed(failure))) => {
             format!("the disk is {}: {}", failure.trouble, failure.cause)
         }

@@ -6,7 +6,9 @@ const DECISIONS_MAX = 100;
 
 const byId = (id) => document.getElementById(id);
 const shownRows = new Map();
+const openedAt = Date.now();
 let heardAt = 0;
+let isStale = false;
 let before = null;
 
 function setText(element, text) {
@@ -27,6 +29,7 @@ function showHeadline(now) {
     if (now.failing_over) headline = "A failover is under way";
   }
   setText(byId("headline"), headline);
+  byId("headline").className = now.failing_over ? "bad" : "";
   document.title = headline;
 }
 
@@ -45,23 +48,43 @@ function showFigures(now) {
   }
 }
 
-function showConditions(conditions) {
+function showConditions(now) {
   const list = byId("conditions");
+  const serves = now.primary !== null && !now.failing_over && now.in_sync >= now.min_in_sync;
+  list.className = serves ? "busy" : "bad";
+  const conditions = now.conditions;
   if (JSON.stringify(conditions) === list.dataset.shown) return;
   list.dataset.shown = JSON.stringify(conditions);
   list.replaceChildren();
   for (const condition of conditions) child(list, "li").textContent = condition;
 }
 
+// Each cell of a node: what it is called above the column, or within the card that a phone shows.
+const CELLS = {
+  role: "Role", sync: "In sync", state: "State", lag: "Entries behind", committed: "Committed", keys: "Keys",
+  address: "Address",
+};
+const NUMBERS = ["lag", "committed", "keys"];
+const WIDE = ["state", "address"];
+
 function rowOf(node) {
   let row = shownRows.get(node.id);
   if (!row) {
+    // The roles are said because a phone's layout takes them away.
     const element = child(byId("nodes"), "tr");
+    element.setAttribute("role", "row");
     const name = child(element, "th");
     name.scope = "row";
-    const cells = ["role", "sync", "state", "lag", "committed", "keys", "address"].map((part) =>
-      [part, child(element, "td", ["lag", "committed", "keys"].includes(part) ? "number" : "")]);
-    row = { element, name, ...Object.fromEntries(cells) };
+    name.setAttribute("role", "rowheader");
+    row = { element, name };
+    for (const [part, label] of Object.entries(CELLS)) {
+      const cell = child(element, "td");
+      cell.setAttribute("role", "cell");
+      cell.dataset.label = label;
+      cell.classList.toggle("number", NUMBERS.includes(part));
+      cell.classList.toggle("wide", WIDE.includes(part));
+      row[part] = cell;
+    }
     shownRows.set(node.id, row);
   }
   return row;
@@ -80,12 +103,16 @@ function showState(cell, node) {
     bar.setAttribute("aria-label", `${node.name} fetches a copy`);
     const left = node.copy.left_s === null ? "" : `, ${node.copy.left_s} s left`;
     setText(cell.querySelector("span"), ` copying, ${node.copy.percent} %${left}`);
-    cell.className = "busy";
+    cell.className = "wide busy";
     return;
   }
   setText(cell, node.state);
-  cell.className = node.state === "up" ? "good" : "bad";
+  // A drained node may well be away: somebody wanted it so.
+  cell.className = `wide ${node.state === "up" ? "good" : node.role === "drained" ? "idle" : "bad"}`;
 }
+
+// Who is not in sync is on the way, is not wanted, or is missing.
+const NOT_IN_SYNC = { joiner: "busy", spare: "idle", drained: "idle", away: "bad" };
 
 function showNodes(nodes) {
   const present = new Set(nodes.map((node) => node.id));
@@ -95,19 +122,21 @@ function showNodes(nodes) {
       shownRows.delete(id);
     }
   }
-  for (const node of nodes) {
+  const table = byId("nodes");
+  nodes.forEach((node, place) => {
     const row = rowOf(node);
+    if (table.children[place] !== row.element) table.insertBefore(row.element, table.children[place] ?? null);
     row.element.className = node.role;
     setText(row.name, node.name);
-    setText(row.role, node.role);
+    setText(row.role, node.drained && node.in_sync ? `${node.role}, to leave` : node.role);
     setText(row.sync, node.in_sync ? "yes" : "no");
-    row.sync.className = node.in_sync ? "good" : "bad";
+    row.sync.className = node.in_sync ? "good" : NOT_IN_SYNC[node.role] ?? "bad";
     showState(row.state, node);
     setText(row.lag, node.lag === null ? "–" : node.lag.toLocaleString("en"));
     setText(row.committed, node.committed.toLocaleString("en"));
     setText(row.keys, node.keys.toLocaleString("en"));
     setText(row.address, node.address);
-  }
+  });
 }
 
 function showDecisions(decisions) {
@@ -127,26 +156,42 @@ function showDecisions(decisions) {
   while (list.children.length > DECISIONS_MAX) list.lastElementChild.remove();
 }
 
+// What is shown is the past from now on, or the present again. Said once: a text that changed each second would be
+// read out each second.
+function setStale(stale) {
+  if (stale === isStale) return;
+  isStale = stale;
+  document.body.classList.toggle("stale", stale);
+  byId("stale").hidden = !stale;
+  if (!stale) return;
+  const since = new Date(heardAt).toLocaleTimeString("en-GB");
+  const shown = heardAt === 0 ? "there is nothing to show" : `what stands here is how it was at ${since}`;
+  setText(byId("stale"), `The coordinator does not answer; ${shown}. Reads and writes may well go on.`);
+  setText(byId("headline"), "Not live: the coordinator does not answer");
+  document.title = "Not live";
+}
+
 function listen() {
   const source = new EventSource("live");
   source.addEventListener("open", () => byId("decisions").replaceChildren());
   source.addEventListener("message", (message) => {
     const now = JSON.parse(message.data);
     heardAt = Date.now();
-    byId("stale").hidden = true;
+    setStale(false);
     showHeadline(now);
     showFigures(now);
-    showConditions(now.conditions);
+    showConditions(now);
     showNodes(now.nodes);
     showDecisions(now.decisions);
+  });
+  // A browser goes on trying by itself, unless somebody in between answered with an error.
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 1000);
   });
 }
 
 setInterval(() => {
-  const age = Date.now() - heardAt;
-  if (heardAt !== 0 && age > STALE_AFTER_MS) {
-    byId("stale").hidden = false;
-    setText(byId("stale"), `The coordinator does not answer; what stands here is ${Math.round(age / 1000)} s old.`);
-  }
-}, 1000);
+  const since = heardAt === 0 ? openedAt : heardAt;
+  if (Date.now() - since > STALE_AFTER_MS) setStale(true);
+}, 500);
 listen();

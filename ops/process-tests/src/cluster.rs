@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::cluster_options::{ANY_PORT, ClusterOptions};
 use crate::copies::digests_at_one_position;
-use crate::daemon::{Daemon, keep_redis_address};
+use crate::daemon::{Daemon, keep_addresses};
 use crate::load::Load;
 use crate::one_at_a_time::take_turn;
 use crate::programs::Program;
@@ -285,7 +285,7 @@ impl Cluster {
         arguments.extend(more);
         let log_file = self.log_file(name);
         let former_log = fs::read_to_string(&log_file).unwrap_or_default();
-        keep_redis_address(&mut arguments, &former_log);
+        keep_addresses(&mut arguments, &former_log);
         Daemon::spawn(name, program, &arguments, &log_file)
     }
 

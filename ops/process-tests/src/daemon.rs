@@ -15,6 +15,8 @@ use crate::wait::{PATIENCE, wait_until};
 
 /// What a daemon logs with the address at which Redis clients reach it.
 const SERVING_REDIS: &str = "serving Redis clients";
+/// The same for browsers and Prometheus.
+const SHOWING_HTTP: &str = "over HTTP";
 
 /// A child process that is killed and reaped when the value goes.
 #[derive(Debug)]
@@ -164,7 +166,7 @@ impl Daemon {
     /// When it does not.
     #[must_use]
     pub fn http_address(&self) -> String {
-        self.logged_address("over HTTP")
+        self.logged_address(SHOWING_HTTP)
     }
 
     fn logged_address(&self, what: &str) -> String {
@@ -239,15 +241,18 @@ impl Daemon {
     }
 }
 
-/// Has a daemon that is started again, and wrote `former_log`, listen for Redis clients where it did.
-pub(crate) fn keep_redis_address(arguments: &mut [String], former_log: &str) {
-    let flags = ["--redis-listen", "--sentinel-listen"];
-    let flag = arguments
-        .iter()
-        .position(|argument| flags.contains(&argument.as_str()));
-    let address = flag.and_then(|flag| arguments.get_mut(flag + 1));
-    if let (Some(address), Some(former)) = (address, address_in(former_log, SERVING_REDIS)) {
-        *address = former;
+/// Has a daemon that is started again, and wrote `former_log`, listen for Redis clients and browsers where it did.
+pub(crate) fn keep_addresses(arguments: &mut [String], former_log: &str) {
+    for (flag, said) in [
+        ("--redis-listen", SERVING_REDIS),
+        ("--sentinel-listen", SERVING_REDIS),
+        ("--http-listen", SHOWING_HTTP),
+    ] {
+        let flag = arguments.iter().position(|argument| argument == flag);
+        let address = flag.and_then(|flag| arguments.get_mut(flag + 1));
+        if let (Some(address), Some(former)) = (address, address_in(former_log, said)) {
+            *address = former;
+        }
     }
 }
 

@@ -41,6 +41,12 @@ const NOTE_DELAYS: &str = "
         }
     }).observe(document.getElementById('decisions'), { childList: true });";
 
+/// Counts how often the alert that is read out changes.
+const NOTE_ALERTS: &str = "
+    window.alerts = 0;
+    new MutationObserver(() => window.alerts++)
+        .observe(document.getElementById('stale'), { childList: true, characterData: true, subtree: true });";
+
 #[test]
 #[ignore = "needs chromium and chromedriver: ops/page-check"]
 fn a_failover_is_seen_on_the_page_while_it_happens() {
@@ -88,9 +94,59 @@ fn a_failover_is_seen_on_the_page_while_it_happens() {
     cluster.start_node(&former);
     wait_for_text(&browser, "headline", "3 of 3 copies in sync");
 
+    let _ = browser.run(NOTE_ALERTS);
     cluster.kill_coordinator();
-    wait_for_text(&browser, "stale", "The coordinator does not answer");
+    wait_for_text(&browser, "headline", "Not live");
+    wait_for_text(&browser, "stale", "what stands here is how it was at");
     picture(&browser, "without-coordinator");
+    assert_eq!(
+        browser.run("return document.body.classList.contains('stale') && !document.title.includes('primary')"),
+        true
+    );
+    cluster.start_coordinator();
+    wait_for_text(&browser, "headline", "3 of 3 copies in sync");
+    assert_eq!(
+        browser.run("return stale.hidden && !document.body.classList.contains('stale')"),
+        true
+    );
+    // Once that it is not live, and nothing while that goes on: each change is read out.
+    assert_eq!(browser.run("return window.alerts"), 1);
+}
+
+#[test]
+#[ignore = "needs chromium and chromedriver: ops/page-check"]
+fn a_drained_node_is_shown_as_somebody_wanted_it() {
+    let mut cluster = Cluster::start(ClusterOptions {
+        coordinator: ["--http-listen", "127.0.0.1:0", "--min-in-sync", "1"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..ClusterOptions::default()
+    });
+    let drained = cluster.backup();
+    cluster.user().done(&["admin", "drain", &drained]);
+    let browser = Browser::start(1200, 900, true);
+    browser.open(&url(&cluster));
+    wait_for_text(&browser, "headline", "2 of 3 copies in sync");
+    wait_for_text(&browser, "conditions", &format!("{drained} is drained"));
+    picture(&browser, "drained");
+    cluster.stop_node(&drained);
+    wait_for_text(&browser, "nodes", "away");
+    let row = "const row = document.querySelector('tr.drained');";
+    assert_eq!(
+        browser.run(&format!("{row} return row.querySelector('th').textContent")),
+        drained.as_str()
+    );
+    assert_eq!(
+        browser.run(&format!("{row} return row.querySelectorAll('.bad').length")),
+        0,
+        "nothing about it is alarming"
+    );
+    assert_eq!(
+        browser.run("return conditions.className"),
+        "busy",
+        "writes go on"
+    );
+    picture(&browser, "drained-and-stopped");
 }
 
 #[test]
@@ -119,7 +175,6 @@ fn a_copy_under_way_is_shown_on_a_phone_in_a_dark_room() {
         browser.run("return matchMedia('(prefers-color-scheme: dark)').matches"),
         true
     );
-    // Wider than the screen is the table alone, in a region of its own that can be scrolled.
     assert_eq!(
         browser.run("return document.documentElement.scrollWidth <= window.innerWidth"),
         true
@@ -128,7 +183,9 @@ fn a_copy_under_way_is_shown_on_a_phone_in_a_dark_room() {
     let _ = browser.run(
         "window.copies = []; new MutationObserver(() => {
             const bar = document.querySelector('progress');
-            if (bar) window.copies.push(bar.value);
+            if (!bar) return;
+            const words = bar.nextSibling.getBoundingClientRect();
+            window.copies.push(words.width > 0 && words.right <= window.innerWidth);
         }).observe(document.getElementById('nodes'), { childList: true, subtree: true, attributes: true });",
     );
     cluster.start_node("node-2");
@@ -139,6 +196,11 @@ fn a_copy_under_way_is_shown_on_a_phone_in_a_dark_room() {
             .ok_or_else(|| browser.text("nodes"))
     });
     picture(&browser, "copy");
+    assert_eq!(
+        browser.run("return window.copies.every((fits) => fits)"),
+        true,
+        "how far it is stands on the screen"
+    );
     wait_for_text(&browser, "headline", "2 of 2 copies in sync");
 }
 
