@@ -184,6 +184,7 @@ fn a_copy_under_way_is_shown_on_a_phone_in_a_dark_room() {
         "window.copies = []; new MutationObserver(() => {
             const bar = document.querySelector('progress');
             if (!bar) return;
+            bar.scrollIntoView({ block: 'center' });
             const words = bar.nextSibling.getBoundingClientRect();
             window.copies.push(words.width > 0 && words.right <= window.innerWidth);
         }).observe(document.getElementById('nodes'), { childList: true, subtree: true, attributes: true });",
