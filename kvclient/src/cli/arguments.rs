@@ -12,6 +12,7 @@ use kv_common::id::Address;
 use kv_daemon::VERSION;
 
 use super::duration;
+use super::import_redis::Place;
 use super::output::Format;
 
 const EXIT_CODES: &str = "\
@@ -219,9 +220,10 @@ pub(crate) struct ImportArguments {
     /// The file; - is standard input
     #[arg(required_unless_present = "redis", conflicts_with = "redis")]
     pub(crate) file: Option<PathBuf>,
-    /// Take the strings of the Redis at this address instead, with their expiries; other types are left out
+    /// Take the strings of the Redis at this address instead, with their expiries; other types are left out. As
+    /// redis://USER@HOST:PORT/N, for a user of its ACL and its database N
     #[arg(long, value_name = "ADDR")]
-    pub(crate) redis: Option<Address>,
+    pub(crate) redis: Option<Place>,
     /// A file that holds the password for it
     #[arg(long, value_name = "FILE", requires = "redis", conflicts_with = "file")]
     pub(crate) redis_password_file: Option<PathBuf>,

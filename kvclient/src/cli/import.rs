@@ -37,9 +37,9 @@ pub(crate) async fn run(
     } = arguments;
     match (file, redis) {
         (Some(file), _) => from_file(context, &file).await,
-        (None, Some(address)) => {
+        (None, Some(place)) => {
             let source = Source {
-                address,
+                place,
                 password_file,
                 pattern,
             };

@@ -7,6 +7,7 @@
 mod connection;
 mod left_out;
 mod page;
+mod place;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use indicatif::ProgressBar;
 use kv_common::command::PutCondition;
-use kv_common::id::Address;
 use kv_common::limits::COMMAND_MAX_BYTES;
 use kv_resp::Piece;
 
 use self::connection::{Answers, Asking, Requests, connect};
 use self::left_out::{LeftOut, shown};
 use self::page::{ExpiryQuestion, Fate, Sized, fate, portions};
+pub(crate) use self::place::Place;
 use super::Context;
 use super::failure::{Failure, Verdict};
 use super::import::{Import, Pair};
@@ -37,7 +38,7 @@ const PASSWORD_MAX_BYTES: u64 = 4 << 10;
 /// What is imported.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) address: Address,
+    pub(crate) place: Place,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) pattern: Option<Bytes>,
 }
@@ -45,7 +46,7 @@ pub(crate) struct Source {
 pub(crate) async fn run(context: &mut Context, source: Source) -> Result<Verdict, Failure> {
     let password = source.password_file.as_deref().map(password_of);
     let password = password.transpose()?;
-    let (asking, answers) = connect(&source.address, context.client.timeout()).await?;
+    let (asking, answers) = connect(&source.place.address, context.client.timeout()).await?;
     let mut walk = Walk {
         asking,
         answers,
@@ -54,13 +55,14 @@ pub(crate) async fn run(context: &mut Context, source: Source) -> Result<Verdict
         left_out: LeftOut::default(),
         bar: ProgressBar::hidden(),
     };
-    walk.begin(password, source.pattern.is_none()).await?;
+    walk.begin(&source.place, password, source.pattern.is_none())
+        .await?;
     let walked = walk.all(source.pattern.as_deref()).await;
     let put = walk.import.settle().await;
     walk.bar.finish_and_clear();
     let (pairs, left_out) = (walk.import.pairs(), walk.left_out);
-    let address = &source.address;
-    let mut text = format!("imported {pairs} pairs from Redis at {address}");
+    let place = &source.place;
+    let mut text = format!("imported {pairs} pairs from Redis at {place}");
     if let Err(failure) = walked.and(put) {
         eprintln!("kvclient: {text}, then it failed; importing again does no harm");
         return Err(failure);
@@ -70,7 +72,8 @@ pub(crate) async fn run(context: &mut Context, source: Source) -> Result<Verdict
     }
     let object = Object::new()
         .with("imported", pairs)
-        .with("redis", address.to_string())
+        .with("redis", place.address.to_string())
+        .with("database", place.database)
         .with("left_out", left_out.object());
     context.output.either(text, &object)?;
     Ok(if left_out.is_empty() {
@@ -108,13 +111,27 @@ struct Walk {
 }
 
 impl Walk {
-    /// Says the password and learns what this Redis can. `whole`: all of its keys are walked.
-    async fn begin(&mut self, password: Option<Vec<u8>>, whole: bool) -> Result<(), Failure> {
-        if let Some(password) = password {
-            match self.ask(&[b"AUTH", &password]).await? {
-                Piece::Status(_) => {}
-                other => return Err(self.answers.unexpected("AUTH", &other)),
+    /// Says who asks, goes to the database, and learns what this Redis can. `whole`: all of its keys are walked.
+    async fn begin(
+        &mut self,
+        place: &Place,
+        password: Option<Vec<u8>>,
+        whole: bool,
+    ) -> Result<(), Failure> {
+        match (&place.user, password) {
+            // A user without a password is let in with any.
+            (Some(user), password) => {
+                let password = password.unwrap_or_default();
+                self.told("AUTH", &[b"AUTH", user.as_bytes(), &password])
+                    .await?;
             }
+            (None, Some(password)) => self.told("AUTH", &[b"AUTH", &password]).await?,
+            (None, None) => {}
+        }
+        if place.database != 0 {
+            let database = place.database.to_string();
+            self.told("SELECT", &[b"SELECT", database.as_bytes()])
+                .await?;
         }
         self.expiries = match self.ask(&[b"PEXPIRETIME", b""]).await? {
             Piece::Integer(_) => ExpiryQuestion::At,
@@ -127,6 +144,14 @@ impl Walk {
         };
         self.bar = key_bar(total);
         Ok(())
+    }
+
+    /// Asks for what is done or refused.
+    async fn told(&mut self, command: &str, words: &[&[u8]]) -> Result<(), Failure> {
+        match self.ask(words).await? {
+            Piece::Status(_) => Ok(()),
+            other => Err(self.answers.unexpected(command, &other)),
+        }
     }
 
     /// Asks one question with a short answer.

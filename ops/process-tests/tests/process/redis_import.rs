@@ -136,6 +136,66 @@ fn a_password_is_asked_for_and_taken_from_a_file() {
 }
 
 #[test]
+fn another_user_and_another_database_are_said_in_the_address() {
+    let acl = [
+        "--user",
+        "mover",
+        "on",
+        ">moving",
+        "~*",
+        "+@read",
+        "+@connection",
+    ];
+    let Some((cluster, server)) = both(&acl) else {
+        return;
+    };
+    let user = cluster.user();
+    let file = cluster.folder().join("password");
+    let file = file.to_str().expect("text");
+    fs::write(file, "moving\n").expect("writes");
+    let mut redis = server.connect();
+    redis.ask(&["SET", "k", "in database 0"]);
+    assert_eq!(redis.ask(&["SELECT", "3"]), "+OK");
+    redis.ask(&["SET", "k", "in database 3"]);
+    redis.ask(&["ACL", "SETUSER", "default", "off"]);
+
+    let from = |url: String, more: &[&str]| {
+        let words = ["import", "--redis", &url];
+        let output = user.run(&[&words, more].concat());
+        (output.code, output.text(), output.stderr)
+    };
+    let password = ["--redis-password-file", file];
+    let address = server.address();
+    let (code, said, why) = from(format!("redis://mover@{address}/3"), &password);
+    assert_eq!(code, 0, "{why}");
+    assert!(said.contains(&format!("{address}, database 3")), "{said}");
+    assert_eq!(user.done(&["get", "k"]), "in database 3");
+    let (code, _, why) = from(format!("redis://mover@{address}"), &password);
+    assert_eq!(code, 0, "{why}");
+    assert_eq!(user.done(&["get", "k"]), "in database 0");
+
+    for (url, more, found) in [
+        (
+            format!("redis://other@{address}"),
+            &password[..],
+            "WRONGPASS",
+        ),
+        (format!("redis://mover@{address}"), &[], "WRONGPASS"),
+        (format!("redis://mover@{address}/99"), &password, "SELECT"),
+        (format!("rediss://{address}"), &password, "TLS"),
+        (
+            format!("redis://mover:moving@{address}"),
+            &[],
+            "--redis-password-file",
+        ),
+    ] {
+        let (code, _, why) = from(url, more);
+        assert_eq!(code, 2, "{why}");
+        assert!(why.contains(found), "{why}");
+    }
+}
+
+#[test]
 fn a_redis_that_is_none_is_named() {
     let cluster = Cluster::of_three();
     let user = cluster.user();
