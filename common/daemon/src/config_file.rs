@@ -10,7 +10,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 
@@ -92,7 +93,9 @@ where
     A: CommandFactory + FromArgMatches,
 {
     let mut command = A::command();
-    let matches = command.try_get_matches_from_mut(words)?;
+    let matches = command
+        .try_get_matches_from_mut(words)
+        .map_err(|error| with_other_places(error, &command))?;
     let arguments = A::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     Ok(Configuration {
         arguments,
@@ -121,6 +124,29 @@ fn settable(command: &Command) -> impl Iterator<Item = &str> {
         .get_arguments()
         .filter_map(clap::Arg::get_long)
         .filter(|name| !NOT_IN_A_FILE.contains(name))
+}
+
+/// Says where else a setting may stand that is missing among the words.
+fn with_other_places(mut error: clap::Error, command: &Command) -> clap::Error {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return error;
+    }
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let places = missing.iter().filter_map(|shown| {
+        let name = shown.strip_prefix("--")?.split([' ', '=']).next()?;
+        let argument = command
+            .get_arguments()
+            .find(|argument| argument.get_long() == Some(name))?;
+        let variable = argument.get_env()?.to_string_lossy();
+        let place =
+            format!("{name} may stand in the file that --config names as well, or in {variable}");
+        Some(place.into())
+    });
+    let tips: Vec<StyledStr> = places.collect();
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    error
 }
 
 /// Says in which line of the file the value stands that `error` is about.

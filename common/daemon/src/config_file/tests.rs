@@ -9,6 +9,7 @@ use std::path::PathBuf;
 #[command(name = "daemon")]
 struct Arguments {
     #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(env = "KV_DAEMON_TEST_PEERS")]
     peers: Vec<String>,
 
     #[arg(long, default_value_t = 3)]
@@ -57,6 +58,20 @@ fn flags_win_over_variables_and_these_over_the_file() {
     let read = with_file(file, &more).expect("reads").arguments;
     assert_eq!((read.peers, read.copies), (vec!["c".to_owned()], 7));
     assert_eq!(read.paths.as_deref(), Some("theirs"));
+}
+
+#[test]
+fn what_is_missing_is_said_with_all_the_places_where_it_may_stand() {
+    for said in [
+        refused("copies = 5\n", &[]),
+        read::<Arguments, _>([OsString::from("daemon")])
+            .expect_err("no peers")
+            .to_string(),
+    ] {
+        for place in ["--peers <PEERS>", "--config", "KV_DAEMON_TEST_PEERS"] {
+            assert!(said.contains(place), "{place}: {said}");
+        }
+    }
 }
 
 #[test]
