@@ -11,6 +11,7 @@ use kv_common::batch::{Batch, BatchBuilder};
 use kv_common::entry::{Change, EntryBody};
 use kv_common::history::BaseId;
 use kv_common::id::{Epoch, Position, Seq};
+use kv_common::message::control::FsyncMode;
 use tempfile::TempDir;
 
 use super::faulty::{Fault, FaultyDisk, Part};
@@ -384,4 +385,70 @@ fn a_flush_that_stalls_acknowledges_nothing() {
     thread.stop().expect("ends");
     run.acknowledged = (1..=2).map(|seq| (seq, batch(1, seq))).collect();
     run.expect_after_power_cut(Part::Nothing);
+}
+
+fn everysec() -> StorageOptions {
+    StorageOptions {
+        fsync: FsyncMode::EverySec,
+        ..StorageOptions::default()
+    }
+}
+
+#[test]
+fn with_everysec_nothing_waits_for_a_flush_that_stalls_and_it_is_told() {
+    let mut run = Run::begin();
+    // Behind the first write.
+    run.faulty.fail_at(1, Fault::Stall);
+    let (sender, events) = channel();
+    let log = run.log.take().expect("is open");
+    let thread = LogThread::spawn(log, &everysec(), move |event| {
+        let _ = sender.send(event);
+    });
+    let thread = thread.expect("starts");
+    let handle = thread.handle();
+    handle.append(batch(1, 1)).expect("is taken");
+    run.faulty.wait_until_stalled();
+    for seq in 2..=3 {
+        handle.append(batch(1, seq)).expect("is taken");
+    }
+    let mut flushed = Seq::ZERO;
+    while flushed < Seq(3) {
+        match events.recv_timeout(DEADLINE).expect("an event") {
+            LogEvent::Flushed { through } => flushed = through,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(handle.pulse().pending_for().is_some());
+    assert_eq!(handle.pulse().durable_seq(), 0);
+    run.faulty.release();
+    thread.stop().expect("ends");
+    assert_eq!(handle.pulse().durable_seq(), 3);
+    run.acknowledged = (1..=3).map(|seq| (seq, batch(1, seq))).collect();
+    run.expect_after_power_cut(Part::Nothing);
+}
+
+#[test]
+fn with_everysec_a_flush_that_fails_ends_the_log() {
+    let mut run = Run::begin();
+    run.faulty.fail_at(1, Fault::Fail(Part::Nothing));
+    let (sender, events) = channel();
+    let log = run.log.take().expect("is open");
+    let thread = LogThread::spawn(log, &everysec(), move |event| {
+        let _ = sender.send(event);
+    });
+    let thread = thread.expect("starts");
+    let handle = thread.handle();
+    handle.append(batch(1, 1)).expect("is taken");
+    loop {
+        match events.recv_timeout(DEADLINE).expect("an event") {
+            LogEvent::Flushed { through } => assert_eq!(through, Seq(1)),
+            LogEvent::Failed(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    handle.append(batch(1, 2)).expect("is taken");
+    thread.stop().expect("ends");
+    assert_eq!(events.iter().count(), 0, "nothing more is taken");
+    assert_eq!(handle.pulse().durable_seq(), 0);
+    assert!(handle.pulse().failed());
 }

@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::span::{Pace, Span};
 
 /// The shortest latency that is told apart.
 const LATENCY_MIN_NS: u64 = 1_000;
@@ -115,14 +116,25 @@ impl Lane {
         Ok(self)
     }
 
-    /// Asks until `until`. What is answered before `from` is not counted.
-    pub(crate) async fn run(mut self, from: Instant, until: Instant) -> Seen {
+    /// Asks until the time is over, at its pace, or else as soon as there is an answer. A group that was due
+    /// while the one before it had no answer yet took that much longer.
+    pub(crate) async fn run(mut self, span: Span, pace: Option<Pace>) -> Seen {
         let mut seen = Seen::nothing();
         let mut group = Vec::new();
-        loop {
-            let begun = Instant::now();
-            if begun >= until {
-                return seen;
+        for number in 0.. {
+            let mut begun = Instant::now();
+            if let Some(pace) = pace {
+                let due = pace.due(span.begun(), number);
+                if begun < due {
+                    tokio::time::sleep_until(due.into()).await;
+                    // How late the timer was is nobody's latency.
+                    begun = Instant::now();
+                } else {
+                    begun = due;
+                }
+            }
+            if span.is_over(Instant::now()) {
+                break;
             }
             group.clear();
             for _ in 0..self.mix.pipeline {
@@ -131,7 +143,7 @@ impl Lane {
             }
             let result = self.connection.group(&group).await;
             let ended = Instant::now();
-            if ended < from || ended > until {
+            if !span.counts(ended) {
                 continue;
             }
             match result {
@@ -146,6 +158,7 @@ impl Lane {
                 }
             }
         }
+        seen
     }
 
     fn draw(&mut self) -> Operation {

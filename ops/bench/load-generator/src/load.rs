@@ -1,6 +1,7 @@
 //! A load for some time, by many connections, and what it came to.
 
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
@@ -15,6 +16,7 @@ use crate::measurement::{Labels, Measurement, parse_duration};
 use crate::native::NativeConnection;
 use crate::protocol::Protocol;
 use crate::redis::RedisConnection;
+use crate::span::{Pace, Span};
 
 /// What load to make on whom.
 #[derive(Debug, Args)]
@@ -57,6 +59,12 @@ pub(crate) struct RunArguments {
     /// Load before that, which is not measured
     #[arg(long, default_value = "1s", value_parser = parse_duration)]
     warm_up: Duration,
+    /// Operations per second in all, due at fixed times whatever the answers take; 0: as many as are answered
+    #[arg(long, default_value_t = 0)]
+    rate: u32,
+    /// End when this file is there, before the time is over
+    #[arg(long, value_name = "FILE")]
+    until_file: Option<PathBuf>,
     /// Write every key first; not measured
     #[arg(long)]
     fill: bool,
@@ -65,6 +73,20 @@ pub(crate) struct RunArguments {
     seed: u64,
     #[command(flatten)]
     labels: Labels,
+}
+
+impl RunArguments {
+    /// When the lane of this number begins its groups; the lanes take turns.
+    fn pace(&self, lane: u32) -> Option<Pace> {
+        let groups_per_s = f64::from(self.rate) / f64::from(self.pipeline);
+        (self.rate > 0).then(|| {
+            let between_groups = Duration::from_secs_f64(1.0 / groups_per_s);
+            Pace {
+                first_after: between_groups * lane,
+                every: between_groups * self.connections,
+            }
+        })
+    }
 }
 
 pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
@@ -83,24 +105,39 @@ pub(crate) async fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     if arguments.fill {
         lanes = fill(lanes, arguments.keys).await?;
     }
-    let from = Instant::now() + arguments.warm_up;
-    let until = from + arguments.duration;
+    let span = Span::begin(arguments.warm_up, arguments.duration);
+    let watcher = arguments
+        .until_file
+        .clone()
+        .map(|file| tokio::spawn(end_with(file, span.clone())));
     let mut running = JoinSet::new();
-    for lane in lanes {
-        running.spawn(lane.run(from, until));
+    for (number, lane) in (0..arguments.connections).zip(lanes) {
+        running.spawn(lane.run(span.clone(), arguments.pace(number)));
     }
     let mut seen = Seen::nothing();
     for one in running.join_all().await {
         seen.add(&one);
     }
+    if let Some(watcher) = watcher {
+        watcher.abort();
+    }
     let mut measurement = Measurement::new(&arguments.labels);
     let operations = seen.latencies.len() as f64;
-    let per_second = operations / arguments.duration.as_secs_f64();
+    let per_second = operations / span.measured().as_secs_f64();
     measurement.figure("operations_per_second", per_second);
     measurement.figure("errors", seen.errors as f64);
     measurement.latencies(&seen.latencies);
     measurement.first_error = seen.first_error;
     measurement.print()
+}
+
+/// Ends the load when the file appears.
+async fn end_with(file: PathBuf, span: Span) {
+    const LOOK_EVERY: Duration = Duration::from_millis(10);
+    while !file.exists() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    span.end();
 }
 
 async fn open(arguments: &RunArguments) -> Result<Vec<Connection>, Failure> {

@@ -16,6 +16,7 @@ mod redis;
 mod reply;
 mod report;
 mod sentinel;
+mod span;
 mod statistics;
 
 use clap::{Parser, Subcommand};

@@ -1,7 +1,7 @@
 //! What the machine can do at best: one flush to disk, one round trip on loopback.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
@@ -23,6 +23,9 @@ pub(crate) struct ProbeArguments {
     /// A folder on the disk in question
     #[arg(long)]
     directory: PathBuf,
+    /// How many write and flush at the same time, each in a file of its own, as the nodes of one machine do
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    writers: u32,
     /// How long each of the two is measured
     #[arg(long, default_value = "3s", value_parser = parse_duration)]
     duration: Duration,
@@ -31,7 +34,7 @@ pub(crate) struct ProbeArguments {
 }
 
 pub(crate) async fn run(arguments: &ProbeArguments) -> anyhow::Result<()> {
-    let flushes = flushes(arguments)?;
+    let flushes = flushes_of_all(arguments)?;
     let round_trips = round_trips(arguments.duration)?;
     let mut measurement = Measurement::new(&arguments.labels);
     let at = |latencies: &Histogram<u64>, quantile| latencies.value_at_quantile(quantile) as f64;
@@ -43,12 +46,32 @@ pub(crate) async fn run(arguments: &ProbeArguments) -> anyhow::Result<()> {
     measurement.print()
 }
 
-/// A small write in a file that has its length already, and its `fdatasync`.
-fn flushes(arguments: &ProbeArguments) -> anyhow::Result<Histogram<u64>> {
-    let mut file = tempfile::tempfile_in(&arguments.directory)?;
-    zero(&mut file)?;
-    let mut seen = Seen::nothing().latencies;
+/// The flushes of all writers, which begin together when all files are there.
+fn flushes_of_all(arguments: &ProbeArguments) -> anyhow::Result<Histogram<u64>> {
+    let mut files = Vec::new();
+    for _ in 0..arguments.writers {
+        let mut file = tempfile::tempfile_in(&arguments.directory)?;
+        zero(&mut file)?;
+        files.push(file);
+    }
     let until = Instant::now() + arguments.duration;
+    let writers: Vec<_> = files
+        .into_iter()
+        .map(|file| thread::spawn(move || flushes(file, until)))
+        .collect();
+    let mut seen = Seen::nothing().latencies;
+    for writer in writers {
+        let of_one = writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("a writer panicked"))?;
+        seen.add(of_one?)?;
+    }
+    Ok(seen)
+}
+
+/// A small write in a file that has its length already, and its `fdatasync`.
+fn flushes(mut file: File, until: Instant) -> io::Result<Histogram<u64>> {
+    let mut seen = Seen::nothing().latencies;
     let mut at = 0;
     while Instant::now() < until {
         if at + WRITE_BYTES as u64 > FILE_BYTES {
