@@ -16,7 +16,9 @@
 //! - Damage shows as an error or as a panic: both become [`StoreError`]. Every record carries a
 //!   CRC-32C of ours.
 //! - After a failed write nothing is known about what is on the disk: the store refuses all
-//!   further writes with [`StoreError::Failed`] until it is opened again.
+//!   further writes with [`StoreError::Failed`] until it is opened again. What a failed flush left in
+//!   memory is read by the next opening, and no flush brings it to the disk any more: so the failure
+//!   is noted in the folder, and the next opening writes the files once more.
 //!
 //! sled takes a lock of the whole process for each batch, so a long batch in one store holds up all
 //! the others. Callers keep batches to about a thousand records.
@@ -34,6 +36,7 @@ mod memory;
 mod open;
 mod scan;
 mod store;
+mod unflushed;
 
 pub use batch::WriteBatch;
 pub use cell::{CELL_MAX_BYTES, SHORT_KEY_MAX_BYTES};

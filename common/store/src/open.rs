@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 
 use crate::error::StoreError;
 use crate::store::StoreOptions;
+use crate::unflushed;
 
 /// Stored in the database and not to be changed: pages over a quarter of it are never synced.
 const SEGMENT_BYTES: usize = 4 << 20;
@@ -48,7 +49,10 @@ pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Opened, StoreE
         .write(true)
         .open(path.join("db"))
         .map_err(|error| io(&error))?;
-    sync_new_files(path, &file).map_err(|error| io(&error))?;
+    sync_new_files(path, &file).map_err(|error| {
+        unflushed::note(path);
+        io(&error)
+    })?;
     Ok(Opened { db, file })
 }
 
@@ -80,7 +84,8 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
             .map_err(|error| StoreError::io(path, &error))?
             .file_name();
         let name = name.to_string_lossy();
-        let of_sled = matches!(&*name, "db" | "conf" | "blobs") || name.starts_with("snap.");
+        let of_sled = matches!(&*name, "db" | "conf" | "blobs" | unflushed::NOTE)
+            || name.starts_with("snap.");
         if !of_sled {
             return Err(StoreError::Foreign {
                 path: path.to_owned(),
@@ -91,7 +96,7 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes what a killed opening left behind, while holding sled's own lock, so that it is not the
+/// Removes what a killed opening left behind, and makes up for a failed flush, while holding sled's own lock, so that it is not the
 /// snapshot that another process is just writing.
 fn clean_up_alone(path: &Path) -> Result<(), StoreError> {
     let io = |error: &io::Error| StoreError::io(path, error);
@@ -114,7 +119,7 @@ fn clean_up_alone(path: &Path) -> Result<(), StoreError> {
             fs::remove_file(entry.path()).map_err(|error| io(&error))?;
         }
     }
-    Ok(())
+    unflushed::make_up(path).map_err(|error| io(&error))
 }
 
 /// Takes sled's own lock. sled lets go of it only when the last of its threads has ended, which may

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::map::{DurableMap, Record, ScanLimit};
 use crate::open::{Opened, guarded, open};
 use crate::scan::scan;
+use crate::unflushed;
 
 /// The longest key and value together.
 const RECORD_MAX_BYTES: usize = 1 << 30;
@@ -283,6 +284,7 @@ impl DurableMap for Store {
         let written = guarded(&path, || self.write(cells));
         if let Err(error) = &written {
             self.failed = Some(error.to_string());
+            unflushed::note(&self.path);
         }
         written
     }
@@ -312,9 +314,44 @@ impl DurableMap for Store {
 mod tests {
     use bytes::Bytes;
 
+    use std::fs::{self, File};
+    use std::os::unix::fs::MetadataExt;
+    use std::time::SystemTime;
+
     use super::{Store, StoreOptions};
     use crate::batch::WriteBatch;
     use crate::map::DurableMap;
+    use crate::unflushed::NOTE;
+
+    #[test]
+    fn an_opening_after_a_failed_flush_writes_everything_once_more() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path();
+        let open = || Store::open(path, StoreOptions::default()).expect("opens");
+        let batch = |value: &'static str| {
+            let mut batch = WriteBatch::new();
+            batch.put("key", value);
+            batch
+        };
+        let mut store = open();
+        store.apply(batch("flushed")).expect("applies");
+        assert!(!path.join(NOTE).exists());
+        // No device can be flushed that is none.
+        store.file = File::open("/dev/null").expect("opens");
+        assert!(store.apply(batch("not flushed")).is_err());
+        assert!(store.apply(batch("refused")).is_err());
+        drop(store);
+        assert!(path.join(NOTE).exists());
+        let conf = File::options().write(true).open(path.join("conf"));
+        let conf = conf.expect("opens");
+        conf.set_modified(SystemTime::UNIX_EPOCH).expect("is set");
+        let store = open();
+        assert!(!path.join(NOTE).exists());
+        let written = fs::metadata(path.join("conf")).expect("is there").mtime();
+        assert!(written > 0, "it was not written once more");
+        let found = store.get(b"key").expect("reads");
+        assert_eq!(found, Some("not flushed".into()));
+    }
 
     #[test]
     fn long_keys_with_one_hash_keep_apart() {
