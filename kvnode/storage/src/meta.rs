@@ -108,6 +108,8 @@ pub struct Meta {
     map: Box<dyn DurableMap>,
     copy: Option<MetaCopy>,
     stored: Stored,
+    /// How the first write failed, if one did.
+    failed: Option<String>,
 }
 
 impl Meta {
@@ -175,7 +177,12 @@ impl Meta {
             clean_stop: before.clean_stop,
             fsync_before: before.fsync,
         };
-        let mut meta = Self { map, copy, stored };
+        let mut meta = Self {
+            map,
+            copy,
+            stored,
+            failed: None,
+        };
         meta.store(MetaRecord {
             incarnation: before.incarnation.next(),
             clean_stop: false,
@@ -195,6 +202,18 @@ impl Meta {
     /// # Errors
     /// When the disk refuses; nothing more can be stored in this run then.
     pub fn store(&mut self, record: MetaRecord) -> Result<(), MetaError> {
+        if let Some(cause) = &self.failed {
+            let cause = cause.clone();
+            return Err(MetaError::Store(StoreError::Failed { cause }));
+        }
+        let stored = self.write(record);
+        if let Err(error) = &stored {
+            self.failed = Some(error.to_string());
+        }
+        stored
+    }
+
+    fn write(&mut self, record: MetaRecord) -> Result<(), MetaError> {
         let count = self.stored.count + 1;
         let stored = Stored { count, record };
         let bytes = rmp_serde::to_vec_named(&stored).map_err(|error| MetaError::Unreadable {
@@ -286,7 +305,8 @@ fn copy_error(path: &Path, source: io::Error) -> MetaError {
 mod tests {
     use super::{META_COPY, META_FOLDER, Meta, MetaError};
     use crate::data_dir::DataDir;
-    use kv_common::id::{Epoch, Incarnation, NodeId};
+    use kv_common::id::{Epoch, Incarnation, NodeId, ShardId};
+    use kv_common::view::{PrimarySeat, View, ViewSettings};
     use kv_store::{DurableMap, Fault, MemoryStore, WriteBatch};
     use std::fs;
 
@@ -362,6 +382,33 @@ mod tests {
         fs::remove_dir_all(path.join(META_FOLDER)).expect("removes");
         let refused = Meta::open(&dir, NodeId(8)).err().expect("refused");
         assert!(matches!(refused, MetaError::Lost { .. }), "{refused}");
+    }
+
+    #[test]
+    fn where_the_copy_fails_nothing_more_is_stored() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = DataDir::open(&folder.path().join("node")).expect("opens");
+        let (mut meta, _) = Meta::open(&dir, NodeId(7)).expect("opens");
+        let before = meta.record().clone();
+        let mut too_long = before.clone();
+        too_long.promises.view = Some(View {
+            shard: ShardId(0),
+            epoch: Epoch(1),
+            primary: PrimarySeat {
+                node: NodeId(7),
+                incarnation: Incarnation(1),
+            },
+            backups: (0..100_000).map(NodeId).collect(),
+            release: None,
+            settings: ViewSettings {
+                copies: 3,
+                min_in_sync: 2,
+                heartbeat_interval_ms: 500,
+            },
+        });
+        assert!(meta.store(too_long).is_err());
+        assert!(meta.store(before.clone()).is_err(), "nor anything after it");
+        assert_eq!(meta.record(), &before);
     }
 
     #[test]
