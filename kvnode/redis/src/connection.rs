@@ -190,16 +190,31 @@ impl Connection {
                 spec.name
             )));
         }
-        if let Some(queue) = &mut self.state.queue
-            && !spec.flags.has(Flags::UNQUEUED)
-        {
-            if spec.flags.has(Flags::NO_MULTI) {
-                self.spoil();
-                return Err(Fault::text("ERR Command not allowed inside a transaction"));
-            }
-            return queue.push(spec, arguments);
+        if self.state.queue.is_some() && !spec.flags.has(Flags::UNQUEUED) {
+            return self.queue(host, spec, arguments);
         }
         self.call(host, spec, arguments)
+    }
+
+    fn queue(
+        &mut self,
+        host: &dyn Host,
+        spec: &'static Spec,
+        arguments: &[Bytes],
+    ) -> Result<Plan, Fault> {
+        let refusal = if spec.flags.has(Flags::NO_MULTI) {
+            Some(Fault::text("ERR Command not allowed inside a transaction"))
+        } else {
+            not_here(host, spec, self.state.reads_replica)
+        };
+        match (&mut self.state.queue, refusal) {
+            (Some(queue), Some(refusal)) => {
+                queue.spoil();
+                Err(refusal)
+            }
+            (Some(queue), None) => queue.push(spec, arguments),
+            (None, _) => self.call(host, spec, arguments),
+        }
     }
 
     fn call(
@@ -262,6 +277,21 @@ fn accepted(arguments: &[Bytes]) -> Result<&'static Spec, Fault> {
         return Err(Fault::arity(spec.name));
     }
     Ok(spec)
+}
+
+/// Why a command cannot be queued by a node that is not primary. Clients tell by this answer that they are at the
+/// wrong node, and not by that of EXEC.
+fn not_here(host: &dyn Host, spec: &Spec, reads_replica: bool) -> Option<Fault> {
+    let is_write = spec.flags.has(Flags::WRITE);
+    if host.is_primary() || !(is_write || spec.flags.has(Flags::READONLY)) {
+        return None;
+    }
+    match (is_write, host.facts().is_taking_over) {
+        (_, true) => Some(Fault::LOADING),
+        (true, false) => Some(Fault::READ_ONLY),
+        (false, false) if reads_replica => None,
+        (false, false) => Some(Fault::MASTER_DOWN),
+    }
 }
 
 impl State {

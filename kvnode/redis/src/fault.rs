@@ -9,6 +9,12 @@ use kv_resp::{AuthError, Value, unknown_command};
 /// How much of a request an error shows.
 const SHOWN_BYTES: usize = 128;
 
+/// Why a node that is not primary does not do something, by what that is.
+const READ_ONLY: &str = "READONLY You can't write against a read only replica.";
+const MASTER_DOWN: &str =
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
 /// Why a request comes to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault(Cow<'static, str>);
@@ -17,6 +23,10 @@ impl Fault {
     pub(crate) const SYNTAX: Self = Self(Cow::Borrowed("ERR syntax error"));
     pub(crate) const NO_INTEGER: Self =
         Self(Cow::Borrowed("ERR value is not an integer or out of range"));
+
+    pub(crate) const READ_ONLY: Self = Self(Cow::Borrowed(READ_ONLY));
+    pub(crate) const MASTER_DOWN: Self = Self(Cow::Borrowed(MASTER_DOWN));
+    pub(crate) const LOADING: Self = Self(Cow::Borrowed(LOADING));
 
     pub(crate) const fn text(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
@@ -87,13 +97,9 @@ impl From<Fault> for Value {
 #[must_use]
 pub fn refused(refusal: &Refusal, writes: bool) -> Value {
     let text = match refusal {
-        Refusal::NotPrimary { .. } if writes => {
-            "READONLY You can't write against a read only replica."
-        }
-        Refusal::NotPrimary { .. } | Refusal::LeaseLost => {
-            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
-        }
-        Refusal::TakingOver { .. } => "LOADING Redis is loading the dataset in memory",
+        Refusal::NotPrimary { .. } if writes => READ_ONLY,
+        Refusal::NotPrimary { .. } | Refusal::LeaseLost => MASTER_DOWN,
+        Refusal::TakingOver { .. } => LOADING,
         Refusal::TooFewInSync { .. } => "NOREPLICAS Not enough good replicas to write.",
         Refusal::NotANumber => "ERR value is not an integer or out of range",
         Refusal::Overflow => "ERR increment or decrement would overflow",

@@ -104,6 +104,8 @@ pub struct ClientLine {
 pub trait Host {
     /// What the node is at this moment.
     fn facts(&self) -> NodeFacts;
+    /// Whether it is primary, serving.
+    fn is_primary(&self) -> bool;
     /// The wall clock.
     fn now(&self) -> UnixMs;
     /// The wall clock in microseconds since 1970.

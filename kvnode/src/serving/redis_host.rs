@@ -104,6 +104,10 @@ impl Host for RedisHost<'_> {
         }
     }
 
+    fn is_primary(&self) -> bool {
+        matches!(self.shard.replica.role(), HeldRole::Primary { .. })
+    }
+
     fn memory_bytes(&self) -> u64 {
         resident_bytes().unwrap_or(0)
     }

@@ -17,6 +17,7 @@ use crate::transaction::QUEUE_MAX_BYTES;
 #[derive(Default)]
 struct Node {
     server: ServerState,
+    is_backup: bool,
 }
 
 impl Host for Node {
@@ -44,6 +45,10 @@ impl Host for Node {
             is_leaving: false,
             flushes_always: true,
         }
+    }
+
+    fn is_primary(&self) -> bool {
+        !self.is_backup
     }
 
     fn now(&self) -> UnixMs {
@@ -160,6 +165,37 @@ fn a_request_that_cannot_be_queued_spoils_the_transaction() {
         let aborted = error("EXECABORT Transaction discarded because of previous errors.");
         assert_eq!(answer(&mut connection, "EXEC"), aborted, "{line}");
         asked(&mut connection, "GET k");
+    }
+}
+
+#[test]
+fn a_node_that_is_not_primary_says_so_when_commands_are_queued() {
+    let backup = Node {
+        is_backup: true,
+        ..Node::default()
+    };
+    let mut connection = connection();
+    let mut told = |line: &str| {
+        let arguments: Vec<Bytes> = line.split(' ').map(|word| word.to_owned().into()).collect();
+        match connection.request(&backup, &arguments).plan {
+            Plan::Answer(Value::Error(text)) => text[..text.find(' ').unwrap_or(0)].to_owned(),
+            Plan::Answer(Value::Status(text)) => text.into_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    for (line, expected) in [
+        ("MULTI", "OK"),
+        ("PING", "QUEUED"),
+        ("SET k v", "READONLY"),
+        ("GET k", "MASTERDOWN"),
+        ("EXEC", "EXECABORT"),
+        ("READONLY", "OK"),
+        ("MULTI", "OK"),
+        ("GET k", "QUEUED"),
+        ("DEL k", "READONLY"),
+        ("EXEC", "EXECABORT"),
+    ] {
+        assert_eq!(told(line), expected, "{line}");
     }
 }
 
