@@ -10,6 +10,7 @@
 //! | `shard` | inputs in, effects out |
 //! | `event_inputs` | what other threads tell, as inputs |
 //! | `listener` | takes connections, and finds who serves the caller |
+//! | `connection_limits` | how many connections are taken |
 //! | `client_connection`, `client_output`, `client_requests` | clients |
 //! | `redis_connection`, `redis_client`, `redis_requests`, `redis_actions`, `redis_failover`, `redis_host` | Redis clients |
 //! | `dumps`, `digests` | what clients ask for that takes its time |
@@ -25,6 +26,7 @@
 mod client_connection;
 mod client_output;
 mod client_requests;
+mod connection_limits;
 mod copy_serve;
 mod digests;
 mod disk_watch;
@@ -70,6 +72,7 @@ use crate::pulse::Pulse;
 use crate::service::Service;
 use kv_daemon::clock;
 
+pub(crate) use self::connection_limits::ConnectionLimits;
 use self::shard::Shard;
 pub(crate) use self::shard::{RedisSetup, Remains, Setup};
 use self::turn::OpenTurn;
@@ -115,6 +118,7 @@ pub(crate) struct Serving {
     wakes_earlier: Notify,
     disk_works_again: Cell<bool>,
     connections: Cell<u64>,
+    connection_limits: ConnectionLimits,
     /// What Redis clients sent of large requests and transactions that are not whole yet.
     partial_bytes: Cell<u64>,
 }
@@ -125,12 +129,13 @@ impl Serving {
             seat: setup.identity.seat,
             pulse: Arc::clone(&setup.pulse),
             counters: Arc::clone(&setup.counters),
-            shard: RefCell::new(Shard::new(setup, serving.clone())),
             turn: OpenTurn::default(),
             sleeps_until: Cell::new(Monotonic::ZERO),
             wakes_earlier: Notify::new(),
             disk_works_again: Cell::new(false),
             connections: Cell::new(0),
+            connection_limits: setup.connection_limits,
+            shard: RefCell::new(Shard::new(setup, serving.clone())),
             partial_bytes: Cell::new(0),
         })
     }

@@ -15,7 +15,7 @@ use kv_common::message::control::{DataSummary, FsyncMode, NodeReport, Registrati
 use kv_common::view::PrimarySeat;
 use kv_daemon::config_file::InForce;
 use kv_daemon::logging::LogLevel;
-use kv_daemon::{clock, raise_open_files};
+use kv_daemon::{clock, open_files_max, raise_open_files};
 use kv_http::HttpServer;
 use kv_net::{ListenError, listen};
 use kv_resp::Password;
@@ -40,7 +40,7 @@ use crate::metrics::show;
 use crate::node_error::NodeError;
 use crate::pulse::Pulse;
 use crate::service::Service;
-use crate::serving::{Ended, Listeners, RedisSetup, Remains, Serving, Setup};
+use crate::serving::{ConnectionLimits, Ended, Listeners, RedisSetup, Remains, Serving, Setup};
 
 /// Messages to the coordinator that wait for its link. The core has a few under way.
 const OUTGOING_MESSAGES: usize = 64;
@@ -283,6 +283,7 @@ fn start_threads(
     let serving = Serving::new(Setup {
         replica,
         redis: redis_setup(arguments, opened.redis_password, bound),
+        connection_limits: ConnectionLimits::of(open_files_max()),
         identity,
         unfit,
         dir,

@@ -12,7 +12,7 @@ pub mod reload;
 pub mod service_manager;
 pub mod signals;
 
-pub use open_files::raise_open_files;
+pub use open_files::{open_files_max, raise_open_files};
 
 /// The version and the commit that the program was built from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KV_COMMIT"), ")");

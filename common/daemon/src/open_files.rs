@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files and sockets that a daemon wants to have open at most.
-const OPEN_FILES: u64 = 16_384;
+const OPEN_FILES: u64 = 32_768;
 
 /// Asks for as many open files as are wanted, or as the system allows.
 pub fn raise_open_files() {
@@ -19,4 +19,10 @@ pub fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "fewer connections than usual can be open");
     }
+}
+
+/// How many files and sockets this process may have open.
+#[must_use]
+pub fn open_files_max() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -16,8 +16,6 @@ use crate::copy_fetch;
 use super::Serving;
 use super::{client_connection, copy_serve, primary_links};
 
-/// Connections of all kinds together.
-const CONNECTIONS_MAX: u64 = 10_000;
 /// Callers that may be refused side by side; further ones are dropped without a word.
 const REFUSED_MAX: u64 = 100;
 /// After a failure that will not have passed at once, such as too many open files.
@@ -48,7 +46,7 @@ struct Counted {
 impl Counted {
     fn new(serving: &Rc<Serving>) -> Option<Self> {
         let count = serving.connections.get();
-        (count < CONNECTIONS_MAX + REFUSED_MAX).then(|| {
+        (count < serving.connection_limits.main + REFUSED_MAX).then(|| {
             serving.connections.set(count + 1);
             Self {
                 serving: Rc::clone(serving),
@@ -115,10 +113,9 @@ async fn dispatch(
 
 impl Serving {
     fn decide(&self, hello: &Hello) -> Result<(Accepted, Limits), HelloRefusal> {
-        if self.connections.get() > CONNECTIONS_MAX {
-            return Err(HelloRefusal::TooManyConnections {
-                max: CONNECTIONS_MAX,
-            });
+        let max = self.connection_limits.main;
+        if self.connections.get() > max {
+            return Err(HelloRefusal::TooManyConnections { max });
         }
         let ours = self.pulse.cluster();
         let limits = admit(ours, hello)?;

@@ -19,8 +19,6 @@ use super::redis_client::RedisClient;
 
 /// Requests of one connection that one turn takes.
 const REQUESTS_PER_TURN: usize = 128;
-/// Redis connections at a time.
-const CONNECTIONS_MAX: usize = 10_000;
 /// What all Redis clients together may have sent of requests that are not whole yet, or that wait in
 /// transactions.
 const PARTIAL_MAX_BYTES: u64 = 1 << 30;
@@ -55,7 +53,7 @@ async fn serve(serving: Rc<Serving>, socket: TcpStream) {
         address.map_or_else(|_| "unknown:0".to_owned(), |address| address.to_string())
     };
     let (peer, local) = (text(socket.peer_addr()), text(socket.local_addr()));
-    if serving.shard.borrow().redis.count() >= CONNECTIONS_MAX {
+    if serving.shard.borrow().redis.count() as u64 >= serving.connection_limits.redis {
         let refusal = b"-ERR max number of clients reached\r\n";
         // Best effort: who is one too many is turned away either way.
         let _ = socket.try_write(refusal);

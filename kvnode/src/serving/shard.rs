@@ -32,6 +32,7 @@ use kv_daemon::clock;
 
 use super::Serving;
 use super::client_output::{ClientOutput, Exchange};
+use super::connection_limits::ConnectionLimits;
 use super::copy_serve::ServedCopies;
 use super::digests::DigestWaits;
 use super::disk_watch;
@@ -64,6 +65,7 @@ pub(crate) struct RedisSetup {
 pub(crate) struct Setup {
     pub(crate) replica: Replica,
     pub(crate) redis: RedisSetup,
+    pub(crate) connection_limits: ConnectionLimits,
     pub(crate) identity: Identity,
     /// Whether the data must not be written out as `db.txt`: it is not what the node stands for.
     pub(crate) unfit: bool,
