@@ -22,6 +22,8 @@ const WATCHED_MAX: usize = 1024;
 /// What the answers of a transaction that need no key may come to: a short request, such as COMMAND, may have
 /// a long one.
 const ANSWERED_MAX_BYTES: usize = COMMAND_MAX_BYTES;
+/// How often a transaction may compare values with LCS, each of which may take some ten milliseconds.
+const COMPARISONS_MAX: usize = 32;
 
 /// Commands between MULTI and EXEC.
 #[derive(Debug, Default)]
@@ -115,7 +117,8 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
             "EXECABORT Transaction discarded because of previous errors.",
         ));
     }
-    let (mut pieces, mut commands, mut answered_bytes) = (Vec::new(), Vec::new(), 0);
+    let (mut pieces, mut commands) = (Vec::new(), Vec::new());
+    let (mut answered_bytes, mut comparisons) = (0, 0);
     let mut settings = call.settings.clone();
     for (spec, arguments) in queue.requests {
         let plan = (spec.run)(&mut Call {
@@ -130,6 +133,13 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Result<Plan, Fault> {
         }
         let piece = piece(plan, &mut commands);
         answered_bytes += piece.weight_bytes();
+        if matches!(&piece, Piece::Asked { shape, .. } if matches!(shape, Shape::LongestCommon(_)))
+        {
+            comparisons += 1;
+        }
+        if comparisons > COMPARISONS_MAX {
+            return Err(Fault::text("ERR it has LCS too often").ends_transaction());
+        }
         if answered_bytes > ANSWERED_MAX_BYTES {
             return Err(Fault::text("ERR the answers are too large").ends_transaction());
         }

@@ -86,7 +86,9 @@ impl Run<'_> {
                 replaces,
                 moves,
             } => self.copy(from, to, *replaces, *moves),
-            Command::CombineBits { operator, to, from } => self.combine_bits(*operator, to, from),
+            Command::CombineBits { operator, to, from } => {
+                self.combine_bits(*operator, to, from)?
+            }
             Command::Ttl { key } => self.ttl(key),
             Command::ExpiresAt { key } => self.expires_at(key),
             Command::Expire { key, expiry } => self.expire(key, *expiry, ExpiryCondition::Always),

@@ -29,7 +29,7 @@ use super::record::Record;
 const PARTITIONS: usize = 5120;
 
 /// The most keys that one page of a walk looks at.
-const PAGE_KEYS_MAX: usize = 10_000;
+pub(crate) const PAGE_KEYS_MAX: usize = 10_000;
 /// A page ends when its keys come to this many bytes.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 /// A page ends when matching its pattern took this many steps.

@@ -224,6 +224,19 @@ fn the_answers_of_a_transaction_are_bounded() {
 }
 
 #[test]
+fn a_transaction_compares_values_only_so_often() {
+    let mut connection = connection();
+    for (count, is_refused) in [(32, false), (33, true)] {
+        answer(&mut connection, "MULTI");
+        for _ in 0..count {
+            answer(&mut connection, "LCS a b");
+        }
+        let plan = turn(&mut connection, "EXEC").plan;
+        assert_eq!(matches!(plan, Plan::Answer(_)), is_refused, "{count}");
+    }
+}
+
+#[test]
 fn a_setting_is_told_as_the_transaction_leaves_it() {
     let mut connection = connection();
     answer(&mut connection, "MULTI");

@@ -63,11 +63,12 @@ impl Run<'_> {
         operator: BitOperator,
         to: &Bytes,
         from: &[Bytes],
-    ) -> Reply {
+    ) -> Result<Reply, Refusal> {
         let values: Vec<Bytes> = from
             .iter()
             .map(|key| self.find(key).map_or_else(Bytes::new, |f| f.value_bytes()))
             .collect();
+        self.spend(values.iter().map(|value| value.len() as u64).sum())?;
         let length = values.iter().map(Bytes::len).max().unwrap_or(0);
         let mut combined = BytesMut::zeroed(length);
         if let Some((first, rest)) = values.split_first() {
@@ -84,7 +85,7 @@ impl Run<'_> {
         } else if self.find(to).is_some() {
             self.write(Change::Delete { key: to.clone() });
         }
-        Reply::Count(length as u64)
+        Ok(Reply::Count(length as u64))
     }
 }
 

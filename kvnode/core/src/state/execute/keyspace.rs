@@ -10,6 +10,7 @@ use kv_common::refusal::Refusal;
 
 use super::super::overlay::Meeting;
 use super::super::record::Record;
+use super::super::table::PAGE_KEYS_MAX;
 use super::run::Run;
 
 /// Keys that one command may look at; walking so many takes about as long as a lease may be left
@@ -39,6 +40,7 @@ impl Run<'_> {
         pattern: Option<&[u8]>,
     ) -> Result<Reply, Refusal> {
         let glob = pattern.map(Glob::parse).transpose()?;
+        self.spend_on_keys(u64::from(limit).min(PAGE_KEYS_MAX as u64))?;
         let page = self.state.table.scan(cursor, limit, glob.as_ref());
         let mut keys = Vec::with_capacity(page.records.len());
         for record in page.records {
@@ -65,6 +67,7 @@ impl Run<'_> {
             );
             return Err(Refusal::NotAllowed { why });
         }
+        self.spend_on_keys(table.keys())?;
         if let Some(newest) = self.overlay.newest() {
             self.wait_for(newest);
         }

@@ -18,6 +18,12 @@ use super::Execution;
 /// What a change costs beside its key and value.
 const CHANGE_OVERHEAD_BYTES: usize = 16;
 
+/// What one command, or all of a transaction, may cost: bytes of values that are gone through, about a second.
+/// A longer one would keep the node from its heartbeats.
+const COST_MAX: u64 = 4 << 30;
+/// What it costs to look at one key of a walk.
+const WALKED_KEY_COST: u64 = 1000;
+
 /// One execution under way.
 pub(super) struct Run<'a> {
     pub(super) state: &'a State,
@@ -25,6 +31,7 @@ pub(super) struct Run<'a> {
     pub(super) clock: UnixMs,
     changes: Vec<Change>,
     changes_bytes: usize,
+    cost: u64,
     parts: Vec<usize>,
     waits_for: Option<Seq>,
     /// What was written so far, if what follows is to see it.
@@ -56,6 +63,7 @@ impl<'a> Run<'a> {
             clock: state.clock(unix),
             changes: Vec::new(),
             changes_bytes: 0,
+            cost: 0,
             parts: Vec::new(),
             waits_for: None,
             written: None,
@@ -69,6 +77,23 @@ impl<'a> Run<'a> {
             reply,
             waits_for: self.waits_for,
         }
+    }
+
+    /// Values of so many bytes are about to be gone through.
+    pub(super) fn spend(&mut self, bytes: u64) -> Result<(), Refusal> {
+        self.cost = self.cost.saturating_add(bytes);
+        if self.cost > COST_MAX {
+            let why = "it would take too long in one go, with what the transaction did before";
+            return Err(Refusal::NotAllowed {
+                why: why.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// So many keys are about to be walked.
+    pub(super) fn spend_on_keys(&mut self, keys: u64) -> Result<(), Refusal> {
+        self.spend(keys.saturating_mul(WALKED_KEY_COST))
     }
 
     /// One command writes and answers no more than fits an entry and a frame.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kv_common::command::{Command, Reply};
-use kv_common::edit::{Edit, Fingerprint, Guard};
+use kv_common::edit::{BitOperator, Edit, Fingerprint, Guard};
 use kv_common::id::Seq;
 use kv_common::limits::VALUE_MAX_BYTES;
 use kv_common::refusal::Refusal;
@@ -111,4 +111,38 @@ fn transactions_are_not_nested_and_hold_no_sessions() {
         let outcome = execute(&state(), &Overlay::new(), &outer, UnixMs(0));
         assert!(matches!(outcome, Err(Refusal::NotAllowed { .. })));
     }
+}
+
+#[test]
+fn what_would_take_too_long_in_one_go_is_refused() {
+    let mut state = State::new(1);
+    let long = "x".repeat(1 << 20).leak();
+    state.apply(&changes(1, vec![put("long", long, None)]));
+    let combine = |sources: usize| Command::CombineBits {
+        operator: BitOperator::Or,
+        to: Bytes::from("to"),
+        from: vec![Bytes::from("long"); sources],
+    };
+    let run = |command: &Command| execute(&state, &Overlay::new(), command, UnixMs(0));
+    assert!(run(&combine(3)).is_ok());
+    assert!(matches!(
+        run(&combine(5000)),
+        Err(Refusal::NotAllowed { .. })
+    ));
+    let scan = Command::Scan {
+        cursor: 0,
+        limit: u32::MAX,
+        pattern: None,
+    };
+    assert!(run(&scan).is_ok());
+    let commands = vec![scan; 1000];
+    let many = Command::Transaction {
+        guards: Vec::new(),
+        commands,
+    };
+    let Reply::Many(replies) = run(&many).expect("it is in order").reply else {
+        panic!("one reply for each command");
+    };
+    let refused = replies.iter().filter(|reply| reply.is_err()).count();
+    assert!((1..1000).contains(&refused), "{refused} of them");
 }
