@@ -206,8 +206,8 @@ pub(crate) fn client(call: &mut Call<'_>) -> Result<Plan, Fault> {
                 "ON" => Replies::On,
                 "OFF" => Replies::Off,
                 // It is not answered itself, nor is the next request.
-                "SKIP" if call.state.replies == Replies::On => Replies::SkipNext,
-                "SKIP" => call.state.replies,
+                "SKIP" if call.state.replies == Replies::Off => Replies::Off,
+                "SKIP" => Replies::SkipNext,
                 _ => return Err(Fault::SYNTAX),
             };
             Value::OK

@@ -43,6 +43,8 @@ pub(crate) enum Replies {
     Off,
     /// Not to the next request.
     SkipNext,
+    /// Not to the one that is being looked at, unless it says otherwise.
+    SkipThis,
 }
 
 /// What commands may change about a connection.
@@ -149,18 +151,17 @@ impl Connection {
 
     /// Looks at a request, which has at least one argument.
     pub fn request(&mut self, host: &dyn Host, arguments: &[Bytes]) -> Turn {
-        let before = self.state.replies;
+        if self.state.replies == Replies::SkipNext {
+            self.state.replies = Replies::SkipThis;
+        }
         let plan = match self.plan(host, arguments) {
             Ok(plan) => plan,
             Err(fault) => Plan::Answer(fault.into()),
         };
-        let is_answered = match (before, self.state.replies) {
-            (Replies::SkipNext, Replies::SkipNext) => {
-                self.state.replies = Replies::On;
-                false
-            }
-            (_, after) => after == Replies::On,
-        };
+        let is_answered = self.state.replies == Replies::On;
+        if self.state.replies == Replies::SkipThis {
+            self.state.replies = Replies::On;
+        }
         Turn {
             plan,
             protocol: self.state.protocol,

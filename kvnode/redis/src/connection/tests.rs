@@ -322,10 +322,19 @@ fn replies_can_be_turned_off_and_skipped() {
         "PING",
         "CLIENT REPLY ON",
         "PING",
+        "CLIENT REPLY SKIP",
+        "CLIENT REPLY SKIP",
+        "PING",
+        "PING",
+        "CLIENT REPLY SKIP",
+        "CLIENT REPLY ON",
     ]
     .map(|line| turn(&mut connection, line).is_answered)
     .into();
-    let expected = [false, false, true, false, false, false, false, true, true];
+    let expected = [
+        false, false, true, false, false, false, false, true, true, false, false, false, true,
+        false, true,
+    ];
     assert_eq!(is_answered, expected);
 }
 
