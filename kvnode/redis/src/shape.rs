@@ -177,6 +177,15 @@ impl Shape {
         }
     }
 
+    /// Whether a value of any length is gone through for the answer, which takes its time.
+    #[must_use]
+    pub fn goes_through_values(&self) -> bool {
+        matches!(
+            self,
+            Self::BitCount(_) | Self::BitPosition { .. } | Self::Digest
+        )
+    }
+
     fn value(&self, reply: Reply) -> Value {
         match (self, reply) {
             (Self::OneIfDone, reply) => Value::Integer((reply == Reply::Done).into()),

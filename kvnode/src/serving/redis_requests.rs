@@ -31,6 +31,10 @@ const UNFORESEEN_WEIGHT: usize = 4096;
 /// What all Redis clients together may leave waiting. Beyond it, who has the most is closed.
 const WAITING_MAX_BYTES: usize = 1 << 30;
 
+/// What a command weighs that goes through a long value: few go together, so that none keeps the node from its
+/// heartbeats.
+const LONG_WEIGHT: usize = 256;
+
 /// Bytes of an answer that weigh as much as a request.
 const WEIGHT_BYTES: usize = 16 << 10;
 
@@ -359,10 +363,13 @@ fn transacted(pieces: Vec<Piece>) -> Value {
     Value::Array(values.collect())
 }
 
-/// How much memory the answer may take that the table does not keep anyway.
+/// How much memory the answer may take that the table does not keep anyway, and how much time.
 fn weight(command: &Command, shape: &Shape) -> usize {
     if shape.makes_bytes() {
         return UNFORESEEN_WEIGHT;
+    }
+    if shape.goes_through_values() {
+        return LONG_WEIGHT;
     }
     let answered = match shape {
         Shape::Transaction(pieces) => pieces.iter().map(Piece::weight_bytes).sum(),
@@ -381,5 +388,35 @@ fn copied_values(command: &Command) -> usize {
         }
         Command::Keys { .. } | Command::Scan { .. } => UNFORESEEN_WEIGHT,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{UNFORESEEN_WEIGHT, weight};
+    use bytes::Bytes;
+    use kv_common::command::Command;
+    use kvnode_redis::{Piece, Shape};
+
+    #[test]
+    fn few_requests_go_with_one_that_takes_much() {
+        let get = || Command::Get { key: Bytes::new() };
+        assert_eq!(weight(&get(), &Shape::Plain), 1);
+        assert_eq!(weight(&get(), &Shape::Dump), UNFORESEEN_WEIGHT);
+        assert!((64..UNFORESEEN_WEIGHT).contains(&weight(&get(), &Shape::Digest)));
+        let commands = vec![get(), get()];
+        let transaction = Command::Transaction {
+            guards: Vec::new(),
+            commands,
+        };
+        let piece = |shape: Shape| Piece::Asked {
+            shape,
+            writes: false,
+        };
+        let plain = vec![piece(Shape::Plain), piece(Shape::Plain)];
+        assert_eq!(weight(&transaction, &Shape::Transaction(plain)), 2);
+        let dump = vec![piece(Shape::Plain), piece(Shape::Dump)];
+        let dump = Shape::Transaction(dump);
+        assert_eq!(weight(&transaction, &dump), UNFORESEEN_WEIGHT);
     }
 }
