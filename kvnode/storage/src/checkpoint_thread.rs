@@ -31,8 +31,11 @@ const QUEUE_REQUESTS: usize = 1024;
 const IDLE_TURN: Duration = Duration::from_secs(1);
 /// How often it is looked at while somebody waits for an entry to be applied.
 const WAITING_TURN: Duration = Duration::from_millis(10);
-/// A checkpoint rests no more when the log behind it has grown to so many times what one is taken for.
-const BEHIND_AT_EASE: u64 = 3;
+/// A checkpoint rests no more when the log behind it has grown, since it was due, by one part in so many of what one is
+/// taken for: a small disk has no room for more.
+const GROWN_AT_EASE: u64 = 2;
+/// Nor does it rest when the disk has less room than this: the log lets its head go when a checkpoint was taken.
+const ROOM_AT_EASE_BYTES: u64 = 1 << 30;
 /// What a checkpoint may take without a word about it.
 const SPACE_SAID_FIRST_BYTES: u64 = 128 << 20;
 
@@ -330,11 +333,16 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         let asked = Arc::clone(&self.asked);
         let log = self.log.reader().clone();
         let applied = self.checkpoint.applied().seq;
-        let behind_max_bytes = self.every_bytes.saturating_mul(BEHIND_AT_EASE);
+        let behind_max_bytes = self
+            .every_bytes
+            .saturating_add(self.every_bytes / GROWN_AT_EASE);
         self.advance(Pace::Resting(&|| {
             nobody_waits
                 && asked.load(Ordering::Relaxed) == 0
                 && log.bytes_after(applied) <= behind_max_bytes
+                && log
+                    .free_disk_bytes()
+                    .is_some_and(|free| free >= ROOM_AT_EASE_BYTES)
         }))
     }
 

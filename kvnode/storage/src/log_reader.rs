@@ -60,6 +60,14 @@ impl LogReader {
             .sum()
     }
 
+    /// How much room the file system of the log has left, if that can be told.
+    #[must_use]
+    pub fn free_disk_bytes(&self) -> Option<u64> {
+        let path = self.index.lock().segments.back()?.path.clone();
+        let room = rustix::fs::statvfs(&path).ok()?;
+        Some(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
     /// [`Self::read_through`] to the end of the log. Not for a thread beside the one that writes:
     /// the last batches may be on their way to the file, or be cut off.
     ///
