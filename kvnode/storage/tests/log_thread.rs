@@ -127,14 +127,17 @@ fn orders_keep_their_order() {
     assert_eq!(last_on_disk(dir.path()), at(2, 5));
 }
 
+fn everysec() -> StorageOptions {
+    StorageOptions {
+        fsync: FsyncMode::EverySec,
+        ..options()
+    }
+}
+
 #[test]
 fn everysec_reports_at_once_and_syncs_by_itself() {
     let dir = tempfile::tempdir().expect("a folder");
-    let everysec = StorageOptions {
-        fsync: FsyncMode::EverySec,
-        ..options()
-    };
-    let (thread, events) = start(dir.path(), &everysec);
+    let (thread, events) = start(dir.path(), &everysec());
     let handle = thread.handle();
     handle.append(batch(1, 1, 10)).expect("is taken");
     wait_flushed(&events, 1);
@@ -151,11 +154,7 @@ fn everysec_reports_at_once_and_syncs_by_itself() {
 #[test]
 fn everysec_flushes_beside_what_is_appended_and_cut() {
     let dir = tempfile::tempdir().expect("a folder");
-    let everysec = StorageOptions {
-        fsync: FsyncMode::EverySec,
-        ..options()
-    };
-    let (thread, events) = start(dir.path(), &everysec);
+    let (thread, events) = start(dir.path(), &everysec());
     let handle = thread.handle();
     // Several segments, and more than is left to the second.
     for seq in 1..=80 {

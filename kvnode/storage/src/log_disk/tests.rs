@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -104,6 +104,24 @@ impl Run {
             self.append(2, &[seq])?;
         }
         Ok(())
+    }
+
+    /// Appends so much that other segments are needed.
+    fn go_on(&mut self) {
+        let next = self.log().last().seq.0 + 1;
+        for seq in next..next + 20 {
+            self.append(2, &[seq]).expect("goes on");
+        }
+    }
+
+    /// Gives the log to its thread.
+    fn spawn(&mut self, options: &StorageOptions) -> (LogThread, Receiver<LogEvent>) {
+        let (sender, events) = channel();
+        let log = self.log.take().expect("is open");
+        let thread = LogThread::spawn(log, options, move |event| {
+            let _ = sender.send(event);
+        });
+        (thread.expect("starts"), events)
     }
 
     fn append(&mut self, epoch: u64, seqs: &[u64]) -> Result<(), LogError> {
@@ -275,10 +293,7 @@ fn when_there_is_space_again_a_log_on_a_full_disk_goes_on() {
         run.faulty.mend();
         run.reopen().expect("opens");
         run.acknowledge_what_is_held();
-        let next = run.log().last().seq.0 + 1;
-        for seq in next..next + 20 {
-            run.append(2, &[seq]).expect("there is space");
-        }
+        run.go_on();
         run.expect_after_power_cut(Part::Nothing);
     });
 }
@@ -323,11 +338,18 @@ fn a_spare_segment_that_cannot_be_written_loses_nothing() {
         run.expect_after_power_cut(Part::Nothing);
         run.reopen().expect("opens");
         run.acknowledge_what_is_held();
-        let next = run.log().last().seq.0 + 1;
-        for seq in next..next + 20 {
-            run.append(2, &[seq]).expect("goes on");
-        }
+        run.go_on();
         run.expect_after_power_cut(Part::Nothing);
+    }
+}
+
+fn wait_flushed(events: &Receiver<LogEvent>, last: Seq) {
+    let mut flushed = Seq::ZERO;
+    while flushed < last {
+        match events.recv_timeout(DEADLINE).expect("an event") {
+            LogEvent::Flushed { through } => flushed = through,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -335,12 +357,7 @@ fn a_spare_segment_that_cannot_be_written_loses_nothing() {
 fn a_flush_that_fails_acknowledges_nothing() {
     let mut run = Run::begin();
     run.faulty.fail_at(1, Fault::Fail(Part::Everything));
-    let (sender, events) = channel();
-    let log = run.log.take().expect("is open");
-    let thread = LogThread::spawn(log, &StorageOptions::default(), move |event| {
-        let _ = sender.send(event);
-    });
-    let thread = thread.expect("starts");
+    let (thread, events) = run.spawn(&StorageOptions::default());
     let handle = thread.handle();
     for seq in 1..=3 {
         handle.append(batch(1, seq)).expect("is taken");
@@ -356,12 +373,7 @@ fn a_flush_that_stalls_acknowledges_nothing() {
     let mut run = Run::begin();
     // The first write, and its flush.
     run.faulty.fail_at(1, Fault::Stall);
-    let (sender, events) = channel();
-    let log = run.log.take().expect("is open");
-    let thread = LogThread::spawn(log, &StorageOptions::default(), move |event| {
-        let _ = sender.send(event);
-    });
-    let thread = thread.expect("starts");
+    let (thread, events) = run.spawn(&StorageOptions::default());
     let handle = thread.handle();
     handle.append(batch(1, 1)).expect("is taken");
     run.faulty.wait_until_stalled();
@@ -375,13 +387,7 @@ fn a_flush_that_stalls_acknowledges_nothing() {
     assert_eq!(open_image(image.path()).len(), 0, "and rightly so");
 
     run.faulty.release();
-    let mut flushed = Seq::ZERO;
-    while flushed < Seq(2) {
-        match events.recv_timeout(DEADLINE).expect("an event") {
-            LogEvent::Flushed { through } => flushed = through,
-            other => panic!("{other:?}"),
-        }
-    }
+    wait_flushed(&events, Seq(2));
     thread.stop().expect("ends");
     run.acknowledged = (1..=2).map(|seq| (seq, batch(1, seq))).collect();
     run.expect_after_power_cut(Part::Nothing);
@@ -399,25 +405,14 @@ fn with_everysec_nothing_waits_for_a_flush_that_stalls_and_it_is_told() {
     let mut run = Run::begin();
     // Behind the first write.
     run.faulty.fail_at(1, Fault::Stall);
-    let (sender, events) = channel();
-    let log = run.log.take().expect("is open");
-    let thread = LogThread::spawn(log, &everysec(), move |event| {
-        let _ = sender.send(event);
-    });
-    let thread = thread.expect("starts");
+    let (thread, events) = run.spawn(&everysec());
     let handle = thread.handle();
     handle.append(batch(1, 1)).expect("is taken");
     run.faulty.wait_until_stalled();
     for seq in 2..=3 {
         handle.append(batch(1, seq)).expect("is taken");
     }
-    let mut flushed = Seq::ZERO;
-    while flushed < Seq(3) {
-        match events.recv_timeout(DEADLINE).expect("an event") {
-            LogEvent::Flushed { through } => flushed = through,
-            other => panic!("{other:?}"),
-        }
-    }
+    wait_flushed(&events, Seq(3));
     assert!(handle.pulse().pending_for().is_some());
     assert_eq!(handle.pulse().durable_seq(), 0);
     run.faulty.release();
@@ -431,12 +426,7 @@ fn with_everysec_nothing_waits_for_a_flush_that_stalls_and_it_is_told() {
 fn with_everysec_a_flush_that_fails_ends_the_log() {
     let mut run = Run::begin();
     run.faulty.fail_at(1, Fault::Fail(Part::Nothing));
-    let (sender, events) = channel();
-    let log = run.log.take().expect("is open");
-    let thread = LogThread::spawn(log, &everysec(), move |event| {
-        let _ = sender.send(event);
-    });
-    let thread = thread.expect("starts");
+    let (thread, events) = run.spawn(&everysec());
     let handle = thread.handle();
     handle.append(batch(1, 1)).expect("is taken");
     loop {
