@@ -34,6 +34,9 @@ const WAITING_TURN: Duration = Duration::from_millis(10);
 /// A checkpoint rests no more when the log behind it has grown, since it was due, by one part in so many of what one is
 /// taken for: a small disk has no room for more.
 const GROWN_AT_EASE: u64 = 2;
+/// While the disk's room is short, a checkpoint is due when the log has grown by one part in so many of what one is
+/// taken for else: the log cannot let go what is not in a checkpoint.
+const SOONER_WHEN_SHORT: u64 = 4;
 /// Nor does it rest when the disk has less room than this: the log lets its head go when a checkpoint was taken.
 const ROOM_AT_EASE_BYTES: u64 = 1 << 30;
 /// What a checkpoint may take without a word about it.
@@ -128,6 +131,7 @@ impl CheckpointThread {
             asked,
             applied,
             every_bytes: options.checkpoint_every_bytes,
+            room_bytes: options.disk_room_bytes,
             every: options.checkpoint_every,
             last_checkpoint: Instant::now(),
             dumps: VecDeque::new(),
@@ -242,6 +246,7 @@ struct Worker<F> {
     asked: Arc<AtomicUsize>,
     applied: Arc<AtomicU64>,
     every_bytes: u64,
+    room_bytes: u64,
     every: Duration,
     last_checkpoint: Instant,
     /// Dumps and exports that wait for their entry to be applied.
@@ -256,6 +261,8 @@ struct Worker<F> {
 impl<F: FnMut(CheckpointEvent)> Worker<F> {
     fn run(mut self, requests: &Receiver<Request>) -> Option<Result<DumpSummary, DumpError>> {
         give_way();
+        // An opened checkpoint is on the disk, so its log may go, and a full disk may need that.
+        self.release_log();
         let mut made_way = false;
         loop {
             let request = if made_way {
@@ -319,7 +326,11 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
 
     fn checkpoint_if_due(&mut self) {
         let applied = self.checkpoint.applied().seq;
-        let grown = self.log.reader().bytes_after(applied) >= self.every_bytes;
+        let log = self.log.reader();
+        let grown_bytes = log.bytes_after(applied);
+        let grown = grown_bytes >= self.every_bytes
+            || (grown_bytes >= self.every_bytes / SOONER_WHEN_SHORT
+                && log.room(self.room_bytes).is_short());
         let aged = self.last_checkpoint.elapsed() >= self.every;
         if self.failed.is_none() && self.target() > applied && (grown || aged) {
             // A failure is reported and remembered there.
@@ -340,9 +351,7 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
             nobody_waits
                 && asked.load(Ordering::Relaxed) == 0
                 && log.bytes_after(applied) <= behind_max_bytes
-                && log
-                    .free_disk_bytes()
-                    .is_some_and(|free| free >= ROOM_AT_EASE_BYTES)
+                && !log.room(ROOM_AT_EASE_BYTES).is_short()
         }))
     }
 
@@ -395,6 +404,8 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
     fn fail(&mut self, error: &CheckpointError) {
         tracing::error!(%error, "no checkpoint can be taken any more");
         self.failed = Some(error.to_string());
+        // On a full disk the log then lets go what it only retains.
+        self.release_log();
         (self.on_event)(CheckpointEvent::Failed(error.failure()));
     }
 

@@ -10,7 +10,7 @@
 //! | `recovery.rs` | checkpoint and log, brought back |
 //! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
 //! | `retirement.rs`, `set_aside.rs` | data that other data took the place of |
-//! | `disk_failure.rs` | what an error says about the disk |
+//! | `disk_failure.rs`, `room.rs` | what an error says about the disk, and the room on it about the log |
 //! | `dump.rs`, `import.rs` | `db.txt` |
 //! | `progress.rs` | when long work says how far it is |
 //! | `rebuild.rs` | the last that is left, made into data again |
@@ -62,6 +62,7 @@ mod record;
 mod record_stream;
 mod recovery;
 mod retirement;
+mod room;
 mod round;
 mod segment;
 mod set_aside;

@@ -202,7 +202,7 @@ impl Log {
     /// A reader, for any thread.
     #[must_use]
     pub fn reader(&self) -> LogReader {
-        LogReader::new(self.index.clone())
+        LogReader::new(self.disk.clone(), self.index.clone())
     }
 
     /// Appends batches and makes them durable.
@@ -291,12 +291,15 @@ impl Log {
     }
 
     /// Drops whole segments at the head that hold only entries below `seq`, as long as
-    /// `retention_bytes` of log are left. Says where the log begins now.
+    /// `retention_bytes` of log are left. Says where the log begins now. The head can be dropped whatever
+    /// became of the tail, so that a full disk gets room.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk refuses, or the log is damaged.
     pub fn release_below(&mut self, seq: Seq, retention_bytes: u64) -> Result<Seq, LogError> {
-        self.check_usable()?;
+        if let Some(damage) = &self.damage {
+            return Err(LogError::Damaged(damage.clone()));
+        }
         let mut released = Vec::new();
         {
             let mut index = self.index.lock();
@@ -308,6 +311,11 @@ impl Log {
             .recycle(&released)
             .map_err(|error| LogError::io(&self.dir, error))?;
         Ok(self.first_seq())
+    }
+
+    /// Keeps so many of the segments that are let go at most, to write them again. Counts from the next one on.
+    pub(crate) fn keep_spares(&mut self, at_most: usize) {
+        self.spares.keep(at_most);
     }
 
     fn check_usable(&self) -> Result<(), LogError> {
@@ -332,7 +340,7 @@ impl Log {
 
     fn write_batches(&mut self, batches: &[Batch]) -> Result<(), LogError> {
         let mut gathered = Vec::new();
-        let mut end = self.end();
+        let mut end = self.index.lock().end();
         for batch in batches {
             let got = Position {
                 epoch: batch.epoch(),
@@ -372,14 +380,6 @@ impl Log {
             epoch: batch.epoch(),
             seq: batch.last(),
         };
-    }
-
-    fn end(&self) -> u64 {
-        let index = self.index.lock();
-        index
-            .segments
-            .back()
-            .map_or(SEGMENT_HEADER_BYTES, |segment| segment.end)
     }
 
     /// Writes what is gathered, with zeros up to the end of the page where it ends: the system would have to read
@@ -484,7 +484,7 @@ impl Log {
             .open(&self.path)
             .map_err(io)?;
         self.length = self.file.metadata().map_err(io)?.len();
-        let end = self.end();
+        let end = self.index.lock().end();
         zero(&self.disk, &self.file, cut.offset, end).map_err(io)?;
         self.written_to = cut.offset;
         self.disk.sync_data(&self.file).map_err(io)?;

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 #[cfg(test)]
 use std::sync::Arc;
 
@@ -47,5 +48,15 @@ impl LogDisk {
             return faulty.sync(file);
         }
         file.sync_all()
+    }
+
+    /// How much room the file system at `path` has left, if that can be told.
+    pub(crate) fn free_bytes(&self, path: &Path) -> Option<u64> {
+        #[cfg(test)]
+        if let Some(faulty) = &self.faulty {
+            return faulty.free_bytes();
+        }
+        let room = rustix::fs::statvfs(path).ok()?;
+        Some(room.f_bavail.saturating_mul(room.f_frsize))
     }
 }

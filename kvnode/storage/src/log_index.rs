@@ -103,6 +103,13 @@ impl LogIndex {
             .map_or(Seq::ZERO, |segment| segment.last)
     }
 
+    /// Where the next record goes in the last segment.
+    pub(crate) fn end(&self) -> u64 {
+        self.segments
+            .back()
+            .map_or(SEGMENT_HEADER_BYTES, |segment| segment.end)
+    }
+
     /// The segment that has `seq`.
     pub(crate) fn segment_of(&self, seq: Seq) -> Option<&SegmentIndex> {
         let after = self

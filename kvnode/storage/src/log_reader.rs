@@ -5,13 +5,16 @@ use std::fs::File;
 use kv_common::batch::{Batch, BatchError};
 use kv_common::id::Seq;
 
+use crate::log_disk::LogDisk;
 use crate::log_error::LogReadError;
 use crate::log_index::{SegmentIndex, SharedIndex};
 use crate::record_stream::{RecordError, RecordStream};
+use crate::room::Room;
 
 /// Reads batches of a log while others are written. Its clones read on their own.
 #[derive(Clone, Debug)]
 pub struct LogReader {
+    disk: LogDisk,
     index: SharedIndex,
 }
 
@@ -31,8 +34,8 @@ impl Reading {
 }
 
 impl LogReader {
-    pub(crate) fn new(index: SharedIndex) -> Self {
-        Self { index }
+    pub(crate) fn new(disk: LogDisk, index: SharedIndex) -> Self {
+        Self { disk, index }
     }
 
     /// The first entry that the log still has; the one after the last if it has none.
@@ -61,11 +64,14 @@ impl LogReader {
     }
 
     /// How much room the file system of the log has left, if that can be told.
-    #[must_use]
-    pub fn free_disk_bytes(&self) -> Option<u64> {
+    fn free_disk_bytes(&self) -> Option<u64> {
         let path = self.index.lock().segments.back()?.path.clone();
-        let room = rustix::fs::statvfs(&path).ok()?;
-        Some(room.f_bavail.saturating_mul(room.f_frsize))
+        self.disk.free_bytes(&path)
+    }
+
+    /// The same beside what is wanted.
+    pub(crate) fn room(&self, wanted_bytes: u64) -> Room {
+        Room::new(self.free_disk_bytes(), wanted_bytes)
     }
 
     /// [`Self::read_through`] to the end of the log. Not for a thread beside the one that writes:

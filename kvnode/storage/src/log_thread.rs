@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kv_common::batch::Batch;
 use kv_common::id::{NodeId, Seq};
-use kv_common::message::control::{DiskFailure, FsyncMode};
+use kv_common::message::control::{DiskFailure, DiskTrouble, FsyncMode};
 use kvnode_core::input::{LinkId, Ticket};
 
 use crate::log::Log;
@@ -18,6 +18,8 @@ use crate::log_pulse::LogPulse;
 use crate::log_reader::LogReader;
 use crate::options::StorageOptions;
 use crate::queue::{QueueError, ThreadPanicked, offer};
+use crate::room::Room;
+use crate::spare::SPARES_MAX;
 
 /// Requests that may wait: several times what a primary lets be on its way to a follower.
 const QUEUE_REQUESTS: usize = 16_384;
@@ -27,6 +29,15 @@ const GROUP_BYTES: usize = 8 << 20;
 /// most: far less than the patience of anybody who waits for the append.
 const CHECKPOINT_ENTRY: Duration = Duration::from_micros(40);
 const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How often it is looked how much room the disk has left: others fill it up, too.
+const LOOK_EVERY_BYTES: usize = 4 << 20;
+/// While room is tight: what goes into one write, how long that waits, and how far the checkpoint may be behind without
+/// that, one part in so many of the room that is wanted. Slower than a checkpoint is written, and far from nothing.
+const TIGHT_GROUP_BYTES: usize = 1 << 20;
+const TIGHT_BYTES_PER_MS: u64 = 10_000;
+const TIGHT_BEHIND: u64 = 12;
+/// Segments that are kept to be written again while room is short.
+const SPARES_SHORT: usize = 1;
 /// How far the disk may lag behind with `everysec`, and by how much: a new segment waits for what is left of the
 /// one before it.
 const EVERY_SEC: Duration = Duration::from_secs(1);
@@ -122,6 +133,9 @@ impl LogThread {
             fsync: options.fsync,
             retention_bytes: options.retention_bytes,
             behind_max_bytes: options.checkpoint_behind_max_bytes,
+            room_bytes: options.disk_room_bytes,
+            room: Room::new(None, 0),
+            unlooked_bytes: LOOK_EVERY_BYTES,
             needed_from: None,
             on_event,
             pulse,
@@ -205,6 +219,10 @@ struct Worker<F> {
     fsync: FsyncMode,
     retention_bytes: u64,
     behind_max_bytes: u64,
+    room_bytes: u64,
+    /// As it was found last, and what was written since then.
+    room: Room,
+    unlooked_bytes: usize,
     /// What the checkpoint and copies still need, as far as they have said.
     needed_from: Option<Seq>,
     on_event: F,
@@ -228,7 +246,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
             while let Some(request) = waiting.pop_front() {
                 match request {
                     Request::Append(batch) => {
-                        let group = gather(batch, &mut waiting);
+                        let group = gather(batch, &mut waiting, self.group_bytes());
                         self.wait_for_checkpoint(&group);
                         self.append(&group);
                     }
@@ -251,30 +269,46 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         }
     }
 
-    /// Slows down when the checkpoint is far behind: else the log would grow until the disk is full.
+    fn group_bytes(&self) -> usize {
+        if self.room.is_tight() {
+            TIGHT_GROUP_BYTES
+        } else {
+            GROUP_BYTES
+        }
+    }
+
+    /// Slows down when the checkpoint is far behind, or further than the disk has room for: else the log would grow
+    /// until the disk is full.
     fn wait_for_checkpoint(&mut self, group: &[Batch]) {
         let Some(needed_from) = self.needed_from else {
             return;
         };
         let behind_bytes = self.reader.bytes_after(Seq(needed_from.0 - 1));
-        if self.failed || behind_bytes <= self.behind_max_bytes {
+        let is_tight = self.room.is_tight() && behind_bytes > self.room_bytes / TIGHT_BEHIND;
+        if self.failed || (behind_bytes <= self.behind_max_bytes && !is_tight) {
             return;
         }
         let entries = group.iter().map(|batch| batch.header().count).sum();
+        let mut pause = CHECKPOINT_ENTRY * entries;
+        if is_tight {
+            let bytes = group_bytes(group) as u64;
+            pause = pause.max(Duration::from_millis(bytes / TIGHT_BYTES_PER_MS));
+        }
         if self.pulse.slows_down() {
             tracing::warn!(
                 behind_bytes,
+                disk_room_is_short = is_tight,
                 "the checkpoint is far behind the log; writes are slowed down"
             );
         }
-        thread::sleep((CHECKPOINT_ENTRY * entries).min(CHECKPOINT_PAUSE_MAX));
+        thread::sleep(pause.min(CHECKPOINT_PAUSE_MAX));
     }
 
     fn append(&mut self, group: &[Batch]) {
         if self.failed {
             return;
         }
-        let bytes = group.iter().map(|batch| batch.bytes().len()).sum();
+        let bytes = group_bytes(group);
         self.pulse.begins(bytes);
         let appended = match self.fsync {
             FsyncMode::Always => self.log.append(group),
@@ -289,9 +323,26 @@ impl<F: FnMut(LogEvent)> Worker<F> {
                 self.pulse.ends(self.log.flushed().0);
                 let through = self.log.last().seq;
                 (self.on_event)(LogEvent::Flushed { through });
+                self.look_at_room(bytes);
             }
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// Lets the head go when room has become short since a checkpoint was taken.
+    fn look_at_room(&mut self, written: usize) {
+        self.unlooked_bytes += written;
+        if self.unlooked_bytes >= LOOK_EVERY_BYTES || self.room.is_tight() {
+            self.find_room();
+            if self.room.is_short() {
+                self.let_head_go();
+            }
+        }
+    }
+
+    fn find_room(&mut self) {
+        self.unlooked_bytes = 0;
+        self.room = self.reader.room(self.room_bytes);
     }
 
     /// With `everysec`: ends the flush that is over, and begins the next one when it is due.
@@ -365,12 +416,32 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         }
         self.needed_from = Some(below);
         self.pulse.may_go_on();
+        self.find_room();
+        self.let_head_go();
+    }
+
+    /// Drops what nobody needs of the log's head, beyond the retention or what the room allows of it.
+    fn let_head_go(&mut self) {
+        let Some(below) = self.needed_from else {
+            return;
+        };
         let before = self.log.first_seq();
-        match self.log.release_below(below, self.retention_bytes) {
+        let held_bytes = self.log.total_bytes();
+        let retention_bytes = self.room.retention_bytes(held_bytes, self.retention_bytes);
+        self.log.keep_spares(if self.room.is_short() {
+            SPARES_SHORT
+        } else {
+            SPARES_MAX
+        });
+        match self.log.release_below(below, retention_bytes) {
             Ok(log_from) if log_from != before => {
+                if retention_bytes < self.retention_bytes {
+                    tracing::debug!(retention_bytes, "the disk has room for less of the log");
+                }
                 (self.on_event)(LogEvent::Released { log_from });
             }
             Ok(_) => {}
+            Err(error) if self.failed => tracing::warn!(%error, "the log's head is not let go"),
             Err(error) => self.fail(&error),
         }
     }
@@ -379,15 +450,21 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         self.failed = true;
         self.pulse.fails();
         tracing::error!(%error, "the log takes nothing more");
-        (self.on_event)(LogEvent::Failed(error.failure()));
+        let failure = error.failure();
+        if failure.trouble == DiskTrouble::Full {
+            // The next start needs room.
+            self.find_room();
+            self.let_head_go();
+        }
+        (self.on_event)(LogEvent::Failed(failure));
     }
 }
 
 /// The appends that wait one behind the other, for one write and one flush.
-fn gather(first: Batch, waiting: &mut VecDeque<Request>) -> Vec<Batch> {
+fn gather(first: Batch, waiting: &mut VecDeque<Request>, bytes_max: usize) -> Vec<Batch> {
     let mut bytes = first.bytes().len();
     let mut group = vec![first];
-    while bytes < GROUP_BYTES {
+    while bytes < bytes_max {
         match waiting.pop_front() {
             Some(Request::Append(batch)) => {
                 bytes += batch.bytes().len();
@@ -401,4 +478,8 @@ fn gather(first: Batch, waiting: &mut VecDeque<Request>) -> Vec<Batch> {
         }
     }
     group
+}
+
+fn group_bytes(group: &[Batch]) -> usize {
+    group.iter().map(|batch| batch.bytes().len()).sum()
 }

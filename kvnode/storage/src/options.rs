@@ -21,6 +21,9 @@ pub struct StorageOptions {
     /// When so much of the log is not in the checkpoint, appending is slowed down to what a checkpoint
     /// can follow. May change.
     pub checkpoint_behind_max_bytes: u64,
+    /// When the file system has less room than this, the log keeps nothing only for followers that were away and
+    /// checkpoints are taken sooner; with less than half of it appending is slowed down, too. May change.
+    pub disk_room_bytes: u64,
     /// A checkpoint is taken this long after the last one, if anything was written. May change.
     pub checkpoint_every: Duration,
     /// When an entry counts as held. May change.
@@ -37,6 +40,7 @@ impl Default for StorageOptions {
             checkpoint_cache_bytes: 64 << 20,
             checkpoint_every_bytes: 64 << 20,
             checkpoint_behind_max_bytes: 1 << 30,
+            disk_room_bytes: 192 << 20,
             checkpoint_every: Duration::from_secs(60),
             fsync: FsyncMode::Always,
             hash_seed: 0,

@@ -18,7 +18,7 @@ const PREFIX: &str = "spare-";
 const UNFINISHED: &str = "spare.tmp";
 /// More than this many are deleted: as many as the log can do without at once when a checkpoint was taken. To delete
 /// some and write others anew costs the disk as much as the log itself, and its flushes wait for that.
-const SPARES_MAX: usize = 4;
+pub(crate) const SPARES_MAX: usize = 4;
 /// A spare that nobody waits for yet takes the disk for this part of the time, one in so many: flushes of the
 /// log come between its pieces. A segment takes longer to fill than its spare takes to be written.
 const DISK_SHARE: u32 = 4;
@@ -31,6 +31,7 @@ pub(crate) struct Spares {
     dir: PathBuf,
     length: u64,
     ready: VecDeque<PathBuf>,
+    at_most: usize,
     under_way: Option<UnderWay>,
     next_number: u64,
 }
@@ -51,6 +52,7 @@ impl Spares {
             dir: dir.to_owned(),
             length,
             ready: VecDeque::new(),
+            at_most: SPARES_MAX,
             under_way: None,
             next_number: 0,
         };
@@ -71,12 +73,21 @@ impl Spares {
         Ok(spares)
     }
 
+    /// Keeps so many at most when segments are taken the next time.
+    pub(crate) fn keep(&mut self, at_most: usize) {
+        self.at_most = at_most;
+    }
+
     /// Takes segments that the log no longer needs.
     pub(crate) fn recycle(&mut self, segments: &[PathBuf]) -> io::Result<()> {
         let mut renamed = Vec::new();
+        let surplus = self.ready.len().saturating_sub(self.at_most);
+        for spare in self.ready.drain(..surplus) {
+            remove(&spare)?;
+        }
         for path in segments {
             let fits = fs::metadata(path)?.len() == self.length;
-            if !fits || self.ready.len() + renamed.len() >= SPARES_MAX {
+            if !fits || self.ready.len() + renamed.len() >= self.at_most {
                 remove(path)?;
             } else {
                 let spare = self.next_path();

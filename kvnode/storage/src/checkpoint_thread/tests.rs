@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use kv_store::{Fault, MemoryStore};
 use super::{CheckpointEvent, CheckpointThread};
 use crate::checkpoint::Checkpoint;
 use crate::log::Log;
+use crate::log_disk::LogDisk;
+use crate::log_disk::faulty::FaultyDisk;
 use crate::log_thread::{LogEvent, LogThread};
 use crate::options::StorageOptions;
 
@@ -42,17 +45,25 @@ struct Threads {
 
 impl Threads {
     fn start(dir: &Path) -> Self {
-        let options = StorageOptions::default();
-        let log = Log::create(dir, BaseId::default(), Position::ZERO, 1 << 20).expect("creates");
-        let (sender, log_events) = channel();
-        let log = LogThread::spawn(log, &options, move |event| drop(sender.send(event)));
-        let log = log.expect("starts");
+        Self::start_on(LogDisk::default(), dir, &StorageOptions::default())
+    }
+
+    fn start_on(disk: LogDisk, dir: &Path, options: &StorageOptions) -> Self {
+        let (base, after) = (BaseId::default(), Position::ZERO);
+        let log = Log::create_on(disk, dir, base, after, options.segment_bytes).expect("creates");
         let map = MemoryStore::new();
         let store = Box::new(map.reopened());
         let checkpoint = Checkpoint::create(store, History::default()).expect("creates");
+        Self::over(log, checkpoint, map, options)
+    }
+
+    fn over(log: Log, checkpoint: Checkpoint, map: MemoryStore, options: &StorageOptions) -> Self {
+        let (sender, log_events) = channel();
+        let log = LogThread::spawn(log, options, move |event| drop(sender.send(event)));
+        let log = log.expect("starts");
         let (sender, events) = channel();
         let on_event = move |event| drop(sender.send(event));
-        let checkpoint = CheckpointThread::spawn(checkpoint, log.handle(), &options, on_event);
+        let checkpoint = CheckpointThread::spawn(checkpoint, log.handle(), options, on_event);
         Self {
             map,
             log,
@@ -72,6 +83,16 @@ impl Threads {
             }
         }
         self.checkpoint.handle().applied(Seq(seq));
+    }
+
+    /// Waits until the log let its head go.
+    fn wait_released(&self) {
+        loop {
+            let event = self.log_events.recv_timeout(DEADLINE).expect("an event");
+            if matches!(event, LogEvent::Released { .. }) {
+                break;
+            }
+        }
     }
 
     fn ask_dump(&self, dir: &Path, at: u64) {
@@ -139,4 +160,75 @@ fn a_checkpoint_that_stands_still_holds_the_log_up_in_nothing() {
         other => panic!("{other:?}"),
     }
     threads.stop();
+}
+
+/// On a disk without any room, with segments and a room for tests.
+fn little_room() -> (Arc<FaultyDisk>, StorageOptions) {
+    let faulty = Arc::new(FaultyDisk::default());
+    faulty.leave(0);
+    let options = StorageOptions {
+        segment_bytes: 16 << 10,
+        checkpoint_every_bytes: 64 << 10,
+        disk_room_bytes: 1 << 20,
+        ..StorageOptions::default()
+    };
+    (faulty, options)
+}
+
+#[test]
+fn a_disk_with_little_room_gets_a_checkpoint_sooner() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (faulty, options) = little_room();
+    let threads = Threads::start_on(faulty.disk(), dir.path(), &options);
+    let mut seq = 0;
+    while threads.log.handle().reader().bytes_after(Seq::ZERO) < (20 << 10) {
+        seq += 1;
+        threads.write(seq);
+    }
+    assert!(matches!(
+        threads.next_event(),
+        CheckpointEvent::Checkpointed { .. }
+    ));
+    threads.wait_released();
+    threads.stop();
+}
+
+#[test]
+fn a_checkpoint_that_fails_and_a_start_let_the_log_of_a_full_disk_go() {
+    for at_start in [true, false] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (faulty, options) = little_room();
+        let plenty = StorageOptions {
+            disk_room_bytes: 0,
+            checkpoint_every_bytes: 1 << 30,
+            ..options.clone()
+        };
+        let threads = Threads::start_on(faulty.disk(), dir.path(), &plenty);
+        for seq in 1..=400 {
+            threads.write(seq);
+        }
+        threads.ask_dump(dir.path(), 400);
+        for _ in 0..2 {
+            threads.next_event();
+        }
+        let map = threads.map.reopened();
+        threads.stop();
+        let (log, _) = Log::open_on(faulty.disk(), dir.path(), options.segment_bytes, Seq::ZERO)
+            .expect("opens");
+        assert_eq!(log.first_seq(), Seq(1), "is retained");
+        let checkpoint = Checkpoint::over(Box::new(map.reopened())).expect("opens");
+        if at_start {
+            Threads::over(log, checkpoint, map, &options).wait_released();
+            continue;
+        }
+        faulty.leave(1 << 30);
+        let threads = Threads::over(log, checkpoint, map, &options);
+        threads.write(401);
+        faulty.leave(0);
+        threads.map.fail_after(0, Fault::LoseAndFail);
+        threads.ask_dump(dir.path(), 401);
+        assert!(matches!(threads.next_event(), CheckpointEvent::Failed(_)));
+        threads.wait_released();
+        threads.stop();
+    }
 }

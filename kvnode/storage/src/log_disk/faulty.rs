@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -82,6 +83,7 @@ struct State {
     calls: u64,
     fault: Option<(u64, Fault)>,
     fault_of_spares: Option<Fault>,
+    free_bytes: Option<u64>,
     full: bool,
     short: bool,
     stalled: bool,
@@ -112,6 +114,15 @@ impl FileExt for Short<'_> {
 }
 
 impl FaultyDisk {
+    /// Says that so much room is left.
+    pub(crate) fn leave(&self, free_bytes: u64) {
+        self.lock().free_bytes = Some(free_bytes);
+    }
+
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.lock().free_bytes
+    }
+
     /// The seam that leads here.
     pub(crate) fn disk(self: &Arc<Self>) -> LogDisk {
         LogDisk {
@@ -254,10 +265,12 @@ impl State {
         match self.files.entry(metadata.ino()) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
+                // Opened anew: a spare is written past the system's memory, and what is read so has to begin anywhere.
+                let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
                 let mut content = vec![0; usize::try_from(metadata.len()).unwrap_or(0)];
                 file.read_exact_at(&mut content, 0)?;
                 Ok(entry.insert(OnDisk {
-                    file: file.try_clone()?,
+                    file,
                     content,
                     dirty: BTreeSet::new(),
                 }))

@@ -20,6 +20,8 @@ use crate::log_error::LogError;
 use crate::log_thread::{LogEvent, LogThread};
 use crate::options::StorageOptions;
 
+mod room;
+
 /// So many entries that a group of them has several pages, and few enough for several segments.
 const SEGMENT_BYTES: u64 = 32 << 10;
 const VALUE_BYTES: usize = 1500;

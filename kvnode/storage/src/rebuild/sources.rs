@@ -10,6 +10,7 @@ use super::{Base, RebuildError, reached};
 use crate::generation::{self, PREFIX};
 use crate::inspection::database::{self, CheckpointContent, Database};
 use crate::inspection::db_txt::{self, DbTxtContent};
+use crate::log_disk::LogDisk;
 use crate::log_error::LogDamage;
 use crate::log_index::SharedIndex;
 use crate::log_reader::LogReader;
@@ -230,7 +231,7 @@ impl LogSource {
         if found.index.segments.is_empty() {
             return Err("no segment can be read".to_owned());
         }
-        let reader = LogReader::new(SharedIndex::holding(found.index));
+        let reader = LogReader::new(LogDisk::default(), SharedIndex::holding(found.index));
         let mut history = History::known_from(found.base, found.before);
         while history.last().seq < found.last.seq {
             let next = history.last().seq.next();
@@ -251,6 +252,9 @@ impl LogSource {
 
     pub(super) fn reader(&self) -> Result<LogReader, RebuildError> {
         let found = scan(&self.dir)?;
-        Ok(LogReader::new(SharedIndex::holding(found.index)))
+        Ok(LogReader::new(
+            LogDisk::default(),
+            SharedIndex::holding(found.index),
+        ))
     }
 }
