@@ -12,6 +12,7 @@
 //! | `listener` | takes connections, and finds who serves the caller |
 //! | `connection_limits` | how many connections are taken |
 //! | `client_connection`, `client_output`, `client_requests` | clients |
+//! | `read_ahead` | requests that came together |
 //! | `redis_connection`, `redis_client`, `redis_requests`, `redis_actions`, `redis_failover`, `redis_host` | Redis clients |
 //! | `dumps`, `digests` | what clients ask for that takes its time |
 //! | `disk_watch` | a disk that failed, until it works again |
@@ -42,6 +43,7 @@ mod listener;
 mod outbox;
 mod piece;
 mod primary_links;
+mod read_ahead;
 mod redis_actions;
 mod redis_client;
 mod redis_connection;

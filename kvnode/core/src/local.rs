@@ -17,7 +17,7 @@ use crate::input::{Identity, Recovered, Start, Ticket};
 use crate::log_positions::LogPositions;
 use crate::promise::{LeasePromises, Promises};
 use crate::refused_messages::MessageRefusal;
-use crate::state::State;
+use crate::state::{State, WARMED_MAX};
 use crate::tail::Tail;
 
 /// What was waiting for promises to be durable.
@@ -182,7 +182,14 @@ impl Local {
 
     /// Applies what is committed; hands each entry to `done`.
     pub(crate) fn apply_committed(&mut self, mut done: impl FnMut(&Entry)) {
-        while let Some(entry) = self.tail.pop_through(self.log.committed()) {
+        let through = self.log.committed();
+        for applied in 0_usize.. {
+            if applied.is_multiple_of(WARMED_MAX) {
+                self.state.warm(self.tail.keys_through(through));
+            }
+            let Some(entry) = self.tail.pop_through(through) else {
+                return;
+            };
             self.state.apply(&entry);
             self.log.apply(entry.position.seq);
             done(&entry);

@@ -35,6 +35,7 @@ pub use overlay::Overlay;
 pub use sessions::{LookUp, SessionDecodeError, Sessions};
 
 use table::Table;
+pub use table::WARMED_MAX;
 
 /// How many marks are remembered.
 const MARKS_KEPT: usize = 64;
@@ -112,6 +113,11 @@ impl State {
             }
             Change::Clear => self.table.clear(),
         }
+    }
+
+    /// Has the processor fetch what is behind the first [`WARMED_MAX`] of `keys`, which are about to be read or changed.
+    pub fn warm<'key>(&self, keys: impl Iterator<Item = &'key [u8]>) {
+        self.table.warm(keys);
     }
 
     /// Frees a part of what a clear left behind, and says whether something is still left. Each

@@ -46,6 +46,13 @@ impl Tail {
         Some(entry)
     }
 
+    /// The keys that the entries at or below `through` change, in order.
+    pub(crate) fn keys_through(&self, through: Seq) -> impl Iterator<Item = &[u8]> {
+        let entries = self.entries.iter();
+        let entries = entries.take_while(move |entry| entry.position.seq <= through);
+        entries.flat_map(changed_keys)
+    }
+
     pub(crate) fn cut_after(&mut self, seq: Seq) {
         let keep = self
             .entries
@@ -64,6 +71,19 @@ impl Tail {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
+}
+
+fn changed_keys(entry: &Entry) -> impl Iterator<Item = &[u8]> {
+    let changes: &[Change] = match &entry.body {
+        EntryBody::Changes { changes, .. } => changes,
+        EntryBody::Mark | EntryBody::OpenSession | EntryBody::EndSessions(_) => &[],
+    };
+    changes.iter().filter_map(|change| match change {
+        Change::Put { key, .. } | Change::Delete { key } | Change::Expire { key, .. } => {
+            Some(&**key)
+        }
+        Change::Clear => None,
+    })
 }
 
 fn bytes_of(entry: &Entry) -> u64 {

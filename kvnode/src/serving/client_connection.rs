@@ -1,6 +1,7 @@
 //! The task of one client's connection: reads what is there, and gives every whole frame to the core
 //! in one turn.
 
+use std::iter;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -13,6 +14,8 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::Serving;
 use super::client_output::ClientOutput;
+use super::read_ahead::ReadAhead;
+use super::shard::Shard;
 
 /// How much is read at once, at least.
 pub(super) const READ_BYTES: usize = 16 << 10;
@@ -34,29 +37,38 @@ pub(super) async fn serve(
 ) -> Result<(), LinkError> {
     let (mut reader, writer) = socket.into_split();
     let output = Rc::new(ClientOutput::new(writer));
-    let served = exchange(serving, &mut reader, &mut input, frame_max_bytes, &output).await;
+    let mut frames = Frames {
+        input: &mut input,
+        frame_max_bytes,
+        ahead: ReadAhead::new(),
+    };
+    let served = exchange(serving, &mut reader, &mut frames, &output).await;
     output.close();
     served
+}
+
+/// The frames of a connection.
+struct Frames<'a> {
+    input: &'a mut BytesMut,
+    frame_max_bytes: usize,
+    ahead: ReadAhead<ClientToNode, LinkError>,
 }
 
 async fn exchange(
     serving: &Serving,
     reader: &mut OwnedReadHalf,
-    input: &mut BytesMut,
-    frame_max_bytes: usize,
+    frames: &mut Frames<'_>,
     output: &Rc<ClientOutput>,
 ) -> Result<(), LinkError> {
     while !output.is_closed() {
-        if take_frames(serving, input, frame_max_bytes, output)?.is_continue()
-            && output.takes_requests()
-        {
+        if take_frames(serving, frames, output)?.is_continue() && output.takes_requests() {
             tokio::task::yield_now().await;
             continue;
         }
         tokio::select! {
-            read = read_some(reader, input), if output.takes_requests() => {
+            read = read_some(reader, frames.input), if output.takes_requests() => {
                 if read? == 0 {
-                    return if input.is_empty() { Ok(()) } else { Err(LinkError::CutFrame) };
+                    return if frames.input.is_empty() { Ok(()) } else { Err(LinkError::CutFrame) };
                 }
             }
             () = output.progress() => {}
@@ -68,11 +80,10 @@ async fn exchange(
 /// One turn with the frames that are here. Goes on: there may be more.
 fn take_frames(
     serving: &Serving,
-    input: &mut BytesMut,
-    frame_max_bytes: usize,
+    frames: &mut Frames<'_>,
     output: &Rc<ClientOutput>,
 ) -> Result<ControlFlow<()>, LinkError> {
-    if input.is_empty() {
+    if frames.input.is_empty() && !frames.ahead.has_more() {
         return Ok(ControlFlow::Break(()));
     }
     serving.turn(|shard, now| {
@@ -80,13 +91,34 @@ fn take_frames(
             if !output.takes_requests() {
                 break;
             }
-            match take_frame::<ClientToNode>(input, frame_max_bytes)? {
+            match frames.take(shard)? {
                 Some(message) => shard.client_says(now, output, message),
                 None => return Ok(ControlFlow::Break(())),
             }
         }
         Ok(ControlFlow::Continue(()))
     })
+}
+
+impl Frames<'_> {
+    fn take(&mut self, shard: &Shard) -> Result<Option<ClientToNode>, LinkError> {
+        let read = |input: &mut BytesMut| take_frame::<ClientToNode>(input, self.frame_max_bytes);
+        self.ahead.take(self.input, read, |first, ahead| {
+            let keys = iter::once(first).chain(ahead).filter_map(first_key);
+            shard.replica.state().warm(keys);
+        })
+    }
+}
+
+fn first_key(message: &ClientToNode) -> Option<&[u8]> {
+    match message {
+        ClientToNode::Request { command, .. } => command.keys().next().map(|key| &**key),
+        ClientToNode::Map { .. }
+        | ClientToNode::Report { .. }
+        | ClientToNode::Digest { .. }
+        | ClientToNode::Dump { .. }
+        | ClientToNode::Export { .. } => None,
+    }
 }
 
 /// Reads what is there. May be dropped while it waits.

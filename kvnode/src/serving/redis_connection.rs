@@ -1,5 +1,6 @@
 //! The Redis door: takes connections, and gives every whole request of one to the core in one turn.
 
+use std::iter;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kv_daemon::clock;
 use kv_net::{LinkError, prepare_socket};
-use kv_resp::{RequestReader, Taken, Value};
+use kv_resp::{ProtocolError, RequestReader, Taken, Value};
 use kvnode_redis::{Connection, ConnectionInfo, LIMITS};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +16,9 @@ use tokio::time::sleep;
 
 use super::Serving;
 use super::client_connection::read_some;
+use super::read_ahead::ReadAhead;
 use super::redis_client::RedisClient;
+use super::shard::Shard;
 
 /// Requests of one connection that one turn takes.
 const REQUESTS_PER_TURN: usize = 128;
@@ -74,6 +77,7 @@ async fn serve(serving: Rc<Serving>, socket: TcpStream) {
         serving: &serving,
         client: &client,
         requests: RequestReader::new(LIMITS),
+        ahead: ReadAhead::new(),
         input: BytesMut::new(),
         counted_bytes: 0,
         has_ended: false,
@@ -92,6 +96,7 @@ struct Exchange<'a> {
     serving: &'a Serving,
     client: &'a Rc<RedisClient>,
     requests: RequestReader,
+    ahead: ReadAhead<Taken, ProtocolError>,
     input: BytesMut,
     /// What of the input stands in the count of all connections.
     counted_bytes: u64,
@@ -143,31 +148,43 @@ impl Exchange<'_> {
 
     /// One turn with the requests that are here. Goes on: there may be more.
     fn take_requests(&mut self) -> ControlFlow<()> {
-        if self.input.is_empty() || !self.client.takes_requests() {
+        if (self.input.is_empty() && !self.ahead.has_more()) || !self.client.takes_requests() {
             return ControlFlow::Break(());
         }
-        let (client, requests, input) = (self.client, &mut self.requests, &mut self.input);
         self.serving.turn(|shard, now| {
             for _ in 0..REQUESTS_PER_TURN {
-                if !client.takes_requests() {
+                if !self.client.takes_requests() {
                     break;
                 }
-                let server = &shard.redis.server;
-                requests.restrict(client.connection.borrow().needs_password(server));
-                match requests.take(input) {
+                match self.take_request(shard) {
                     Ok(Some(Taken::Request(arguments))) => {
-                        shard.redis_says(now, client, arguments);
+                        shard.redis_says(now, self.client, arguments);
                     }
                     Ok(Some(Taken::Nothing)) => {}
                     Ok(None) => return ControlFlow::Break(()),
                     Err(error) => {
-                        shard.answer_redis(client, Value::error(format!("ERR {error}")));
-                        client.close_when_sent();
+                        shard.answer_redis(self.client, Value::error(format!("ERR {error}")));
+                        self.client.close_when_sent();
                         return ControlFlow::Break(());
                     }
                 }
             }
             ControlFlow::Continue(())
+        })
+    }
+
+    fn take_request(&mut self, shard: &Shard) -> Result<Option<Taken>, ProtocolError> {
+        let server = &shard.redis.server;
+        let needs_password = self.client.connection.borrow().needs_password(server);
+        self.requests.restrict(needs_password);
+        if needs_password && !self.ahead.has_more() {
+            // What comes behind the password has other limits.
+            return self.requests.take(&mut self.input);
+        }
+        let read = |input: &mut BytesMut| self.requests.take(input);
+        self.ahead.take(&mut self.input, read, |first, ahead| {
+            let keys = iter::once(first).chain(ahead).filter_map(likely_key);
+            shard.replica.state().warm(keys);
         })
     }
 
@@ -190,5 +207,13 @@ impl Exchange<'_> {
         let others = self.serving.partial_bytes.get() - self.counted_bytes;
         self.serving.partial_bytes.set(others + bytes);
         self.counted_bytes = bytes;
+    }
+}
+
+/// What a request is, is not looked at before its turn. Of most commands the second word is the key.
+fn likely_key(taken: &Taken) -> Option<&[u8]> {
+    match taken {
+        Taken::Request(words) => words.get(1).map(|word| &**word),
+        Taken::Nothing => None,
     }
 }

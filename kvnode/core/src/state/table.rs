@@ -15,6 +15,8 @@
 //! (`cargo test --release -p kvnode-core -- --ignored --nocapture memory`). 96 of them are the
 //! record's allocation, the others its slot.
 
+use std::hint::black_box;
+
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use kv_common::glob::Glob;
@@ -34,6 +36,9 @@ pub(crate) const PAGE_KEYS_MAX: usize = 10_000;
 const PAGE_BYTES_MAX: usize = 1 << 20;
 /// A page ends when matching its pattern took this many steps.
 const PAGE_MATCH_STEPS_MAX: u64 = 4_000_000;
+
+/// Keys that are looked up at once before they are needed.
+pub const WARMED_MAX: usize = 16;
 
 /// Keys, values and expiries.
 #[derive(Debug)]
@@ -85,6 +90,20 @@ impl Table {
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Record> {
         let hash = self.hash(key);
         self.partitions[partition_of(hash)].find(slot_hash(hash), |record| record.key() == key)
+    }
+
+    /// Looks the first [`WARMED_MAX`] of `keys` up, so that the processor has in its caches what a look-up of them
+    /// reads soon after. Nothing here waits for what it found: the processor waits for the memory behind all of
+    /// them at once, and not for one after the other.
+    pub(crate) fn warm<'key>(&self, keys: impl Iterator<Item = &'key [u8]>) {
+        let mut found = [None; WARMED_MAX];
+        for (slot, key) in found.iter_mut().zip(keys) {
+            let hash = self.hash(key);
+            // Whose key it is stands behind the slot; that one of these it is tells the slot's tag.
+            *slot = self.partitions[partition_of(hash)].find(slot_hash(hash), |_| true);
+        }
+        let touched = found.iter().flatten().map(|record| record.touch());
+        black_box(touched.fold(0, u8::wrapping_add));
     }
 
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8], expires_at: Option<UnixMs>) {
