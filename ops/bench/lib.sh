@@ -91,7 +91,7 @@ bench_begin() {
     results=$(cd -- "$results" && pwd)
     : >"$results/results.jsonl"
     : >"$results/left-out"
-    local target flags=(--locked -p load-generator)
+    local target flags=(--locked -p load-generator -p pieces-bench)
     [[ -n $profile ]] || flags+=(--release)
     target=$(cd "$bench_directory" && cargo metadata --locked --format-version 1 --no-deps |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
