@@ -5,6 +5,9 @@
 LEFT_OUT=77
 bench_directory=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 bench_name=$(basename -- "$0")
+# What is built beside the load generator.
+bench_packages=()
+made_here=()
 
 # shellcheck source=ops/bench/peers.sh
 . "$bench_directory/peers.sh"
@@ -15,8 +18,8 @@ ops/bench/$bench_name: $SUMMARY
 
 $OPTIONS_HELP
   --runs N         so many of each, in turn; $RUNS if not said. The table has their medians
-  --duration TIME  how long each is measured, such as 2s; $DURATION if not said
-  --results DIR    results.jsonl (one measurement a line), report.md and plots go there; else to a new folder
+${DURATION:+  --duration TIME  how long each is measured, such as 2s; $DURATION if not said
+}  --results DIR    results.jsonl (one measurement a line), report.md and plots go there; else to a new folder
                    for temporary files
   --debug          the debug programs, to try the benchmark itself; their figures say nothing
 
@@ -55,6 +58,7 @@ read_options() {
                 shift 2
                 ;;
             --duration)
+                [[ -n $DURATION ]] || wrong_usage "nothing here is measured for a time"
                 [[ ${2:-} =~ ^[1-9][0-9]*(ms|s|m)$ ]] || wrong_usage "--duration takes a time such as 2s"
                 duration=$2
                 shift 2
@@ -82,7 +86,7 @@ read_options() {
 # by here once more, with all of it made.
 bench_begin() {
     if [[ -n ${KV_BENCH_RESULTS:-} ]]; then
-        scratch=$(mktemp -d)
+        make_scratch
         trap bench_clean_up EXIT
         return
     fi
@@ -91,14 +95,16 @@ bench_begin() {
     results=$(cd -- "$results" && pwd)
     : >"$results/results.jsonl"
     : >"$results/left-out"
-    local target flags=(--locked -p load-generator -p pieces-bench)
+    local target flags=(--locked -p load-generator "${bench_packages[@]/#/-p}")
     [[ -n $profile ]] || flags+=(--release)
     target=$(cd "$bench_directory" && cargo metadata --locked --format-version 1 --no-deps |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
     (cd "$bench_directory" && cargo build "${flags[@]}" >&2)
     KV_BENCH_TOOLS=$(mktemp -d)
-    trap 'rm -rf -- "$KV_BENCH_TOOLS"' EXIT
-    PATH=$KV_BENCH_TOOLS:$target/$([[ -n $profile ]] && echo debug || echo release):$PATH
+    made_here+=("$KV_BENCH_TOOLS")
+    trap bench_clean_up EXIT
+    programs=$target/$([[ -n $profile ]] && echo debug || echo release)
+    PATH=$KV_BENCH_TOOLS:$programs:$PATH
     # 10,000 connections need as many open files, here and in the servers.
     ulimit -n "$(ulimit -Hn)"
     export KV_BENCH_RESULTS=$results KV_BENCH_TOOLS PATH
@@ -108,8 +114,14 @@ bench_clean_up() {
     local code=$?
     trap - EXIT
     stop_peers
-    rm -rf -- "$scratch"
+    rm -rf -- "${made_here[@]}"
     exit "$code"
+}
+
+# A folder for the peers, until the end of this program.
+make_scratch() {
+    scratch=$(mktemp -d)
+    made_here+=("$scratch")
 }
 
 # in_playground FSYNC NODES ARGUMENTS…: goes on with this benchmark in a new cluster.

@@ -75,14 +75,21 @@ start_redis() {
     redis_ports=()
     for ((number = 0; number <= replicas; number++)); do
         port=$(free_port)
-        options=(--port "$port" --bind 127.0.0.1 --save '' --appendonly yes --appendfsync "$fsync"
-            --auto-aof-rewrite-percentage 0 --repl-diskless-sync-delay 0)
+        options=()
         ((number == 0)) || options+=(--replicaof 127.0.0.1 "${redis_ports[0]}")
         redis_ports+=("$port")
-        start_peer "redis-$port" redis-server "${options[@]}"
+        start_redis_on "$port" "$fsync" "${options[@]}"
         wait_for "a Redis server answers" redis-cli -p "$port" ping
     done
     wait_for "the replicas follow" redis_has_replicas "${redis_ports[0]}" "$replicas"
+}
+
+# start_redis_on PORT FSYNC OPTIONS…: one server, with the data that one on this port left.
+start_redis_on() {
+    local port=$1 fsync=$2
+    shift 2
+    start_peer "redis-$port" redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly yes \
+        --appendfsync "$fsync" --auto-aof-rewrite-percentage 0 --repl-diskless-sync-delay 0 "$@"
 }
 
 redis_has_replicas() { (($(redis-cli -p "$1" info replication | grep -c 'state=online') >= $2)); }

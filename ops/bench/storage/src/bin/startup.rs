@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// Between two questions whether it answers.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Measures how long a node takes to start
+/// Measures how long a node takes to start; prints a line of figures for each start
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many keys, with values of 100 bytes
@@ -59,9 +59,6 @@ fn main() {
     let runtime = runtime.expect("is built");
     let tail = TAIL_WRITES_MAX.min(arguments.keys);
     runtime.block_on(write_tail(cluster.coordinator_address(), tail));
-    let mut served = Vec::new();
-    let mut loaded = Vec::new();
-    let mut memory = Vec::new();
     for _ in 0..arguments.starts {
         cluster.kill_node(NODE);
         let began = Instant::now();
@@ -70,20 +67,13 @@ fn main() {
             cluster.coordinator_address(),
             arguments.keys,
         ));
-        served.push(began.elapsed());
-        loaded.push(loaded_after(&cluster.log_of(NODE)));
-        memory.push(resident_bytes(cluster.node(NODE).pid()));
+        let answers_ms = began.elapsed().as_millis();
+        let loaded_ms = loaded_after(&cluster.log_of(NODE));
+        let resident = resident_bytes(cluster.node(NODE).pid()) / arguments.keys;
+        println!(
+            r#"{{"row":"start","contender":"ours","figures":{{"answers_ms":{answers_ms},"loaded_ms":{loaded_ms},"resident_bytes_per_key":{resident}}}}}"#
+        );
     }
-    let bytes = median(memory);
-    println!(
-        "{} keys: loaded after {} ms, answers after {} ms (medians of {}); {} MiB resident, {} bytes a key",
-        arguments.keys,
-        median(loaded),
-        median(served).as_millis(),
-        arguments.starts,
-        bytes >> 20,
-        bytes / arguments.keys
-    );
 }
 
 fn key(number: u64) -> String {
@@ -153,9 +143,4 @@ fn resident_bytes(pid: u32) -> u64 {
         .parse::<u64>()
         .expect("a number")
         << 10
-}
-
-fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
-    values.sort();
-    values[values.len() / 2]
 }
