@@ -8,7 +8,7 @@
 //! | command | what happens |
 //! |---|---|
 //! | `start node N [run R] [entries RUNS] [applied SEQ] [base B] [log-from SEQ] [seal EPOCH]` | it starts on a disk that holds this |
-//! | … `[view EPOCH primary P backups A,B] [tail-uncertain] [unfit]` | … and the view that it had adopted |
+//! | … `[view EPOCH primary P backups A,B] [tail-uncertain] [unfit] [everysec]` | … and the view that it had adopted |
 //! | `restart` | it is killed, and starts on what was durable |
 //! | `map epoch E primary P [primary-run R] [backups A,B] [joiners C] [min-in-sync M] [released E by P] [version V] [shard S]` | the coordinator pushes a map |
 //! | `coordinator up\|down` | the connection to it |

@@ -31,12 +31,11 @@ const QUEUE_REQUESTS: usize = 1024;
 const IDLE_TURN: Duration = Duration::from_secs(1);
 /// How often it is looked at while somebody waits for an entry to be applied.
 const WAITING_TURN: Duration = Duration::from_millis(10);
-/// A checkpoint rests no more when the log behind it has grown, since it was due, by one part in so many of what one is
-/// taken for: a small disk has no room for more.
-const GROWN_AT_EASE: u64 = 2;
+/// A checkpoint rests no more when the log behind it is so many times what one is taken for: it would not keep up.
+const BEHIND_AT_EASE: u64 = 3;
 /// While the disk's room is short, a checkpoint is due when the log has grown by one part in so many of what one is
 /// taken for else: the log cannot let go what is not in a checkpoint.
-const SOONER_WHEN_SHORT: u64 = 4;
+const SOONER_WHEN_SHORT: u64 = 8;
 /// Nor does it rest when the disk has less room than this: the log lets its head go when a checkpoint was taken.
 const ROOM_AT_EASE_BYTES: u64 = 1 << 30;
 /// What a checkpoint may take without a word about it.
@@ -344,9 +343,7 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         let asked = Arc::clone(&self.asked);
         let log = self.log.reader().clone();
         let applied = self.checkpoint.applied().seq;
-        let behind_max_bytes = self
-            .every_bytes
-            .saturating_add(self.every_bytes / GROWN_AT_EASE);
+        let behind_max_bytes = self.every_bytes.saturating_mul(BEHIND_AT_EASE);
         self.advance(Pace::Resting(&|| {
             nobody_waits
                 && asked.load(Ordering::Relaxed) == 0

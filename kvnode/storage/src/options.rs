@@ -38,7 +38,7 @@ impl Default for StorageOptions {
             segment_bytes: SEGMENT_BYTES,
             retention_bytes: 256 << 20,
             checkpoint_cache_bytes: 64 << 20,
-            checkpoint_every_bytes: 64 << 20,
+            checkpoint_every_bytes: 128 << 20,
             checkpoint_behind_max_bytes: 1 << 30,
             disk_room_bytes: 192 << 20,
             checkpoint_every: Duration::from_secs(60),

@@ -18,7 +18,7 @@ const PREFIX: &str = "spare-";
 const UNFINISHED: &str = "spare.tmp";
 /// More than this many are deleted: as many as the log can do without at once when a checkpoint was taken. To delete
 /// some and write others anew costs the disk as much as the log itself, and its flushes wait for that.
-pub(crate) const SPARES_MAX: usize = 4;
+pub(crate) const SPARES_MAX: usize = 8;
 /// A spare that nobody waits for yet takes the disk for this part of the time, one in so many: flushes of the
 /// log come between its pieces. A segment takes longer to fill than its spare takes to be written.
 const DISK_SHARE: u32 = 4;

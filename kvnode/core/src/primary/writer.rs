@@ -6,11 +6,16 @@ use kv_common::batch::{Batch, BatchBuilder};
 use kv_common::entry::{Entry, EntryBody};
 use kv_common::id::{Epoch, Position, Seq};
 use kv_common::limits::BATCH_TARGET_BYTES;
+use kv_common::message::control::FsyncMode;
 
 use crate::local::Local;
 
 /// How much of the newest log is kept in memory for followers that are a little behind.
 const RECENT_MAX_BYTES: usize = 32 << 20;
+
+/// Batches on their way to the followers while another one gathers, with `everysec`: one that is executed there, and
+/// one that is on its way back.
+const UNCOMMITTED_MAX: usize = 2;
 
 /// The open batch, and the newest closed ones.
 #[derive(Debug)]
@@ -60,13 +65,24 @@ impl Writer {
         Seq(local.log.appended().0 + open as u64 + 1)
     }
 
-    /// Whether the open batch is due: the disk is idle, or the batch is as large as one gets.
+    /// Whether the open batch is due: the disk is idle and followers have not too many that are not committed, or the
+    /// batch is as large as one gets.
     pub(super) fn is_due(&self, local: &Local) -> bool {
         let Some(open) = &self.open else {
             return false;
         };
         let disk_is_idle = local.log.held() == local.log.appended();
-        disk_is_idle || open.builder.total_bytes() >= BATCH_TARGET_BYTES
+        let is_free = disk_is_idle && !self.gathers(local);
+        is_free || open.builder.total_bytes() >= BATCH_TARGET_BYTES
+    }
+
+    /// Whether entries gather until an earlier batch is committed. A flush gathers them by the time that it takes; where
+    /// nobody waits for one, a batch would be closed for every few, and each costs all members several wake-ups.
+    fn gathers(&self, local: &Local) -> bool {
+        let committed = local.log.committed();
+        let newest = self.recent.iter().rev().take(UNCOMMITTED_MAX);
+        local.identity.fsync == FsyncMode::EverySec
+            && newest.filter(|batch| batch.last() > committed).count() == UNCOMMITTED_MAX
     }
 
     /// Whether everything that was written is in a closed batch.

@@ -21,6 +21,7 @@ pub(crate) struct Disk {
     /// Up to where a checkpoint covers the log.
     pub(crate) covered: Seq,
     pub(crate) tail_uncertain: bool,
+    pub(crate) every_sec: bool,
     pub(crate) unfit: Option<String>,
     pub(crate) promises: Promises,
     batches: Vec<Batch>,

@@ -132,6 +132,7 @@ impl Rig {
         self.disk.base = BaseId(u128::from(words.number_after("base").unwrap_or(0)));
         self.disk.log_from = words.seq_after("log-from");
         self.disk.tail_uncertain = words.has("tail-uncertain");
+        self.disk.every_sec = words.has("everysec");
         self.disk.unfit = words.has("unfit").then(|| "it is damaged".to_owned());
         self.disk.fill(&words.runs_after("entries"), applied);
         if words.has("view") {
@@ -158,7 +159,11 @@ impl Rig {
                     node: NodeId(self.node),
                     incarnation: Incarnation(self.run),
                 },
-                fsync: FsyncMode::Always,
+                fsync: if self.disk.every_sec {
+                    FsyncMode::EverySec
+                } else {
+                    FsyncMode::Always
+                },
             },
             promises,
             recovered,
