@@ -18,6 +18,8 @@ pub enum Fault {
     LoseAndFail,
     /// It fails, and yet the disk has it.
     KeepAndFail,
+    /// The disk is full: it fails, and the disk does not have it.
+    Full,
 }
 
 /// What all handles of one [`MemoryStore`] share.
@@ -137,16 +139,18 @@ impl DurableMap for MemoryStore {
         let state = self.shared.resumed.wait_while(state, |state| state.stalled);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
         let fault = state.take_fault();
-        if fault != Some(Fault::LoseAndFail) {
+        if !matches!(fault, Some(Fault::LoseAndFail | Fault::Full)) {
             state.keep(&batch);
         }
         drop(state);
-        if fault.is_none() {
-            return Ok(());
-        }
-        let error = StoreError::Io {
-            path: PathBuf::from("memory"),
-            cause: "a fault was asked for".to_owned(),
+        let path = PathBuf::from("memory");
+        let error = match fault {
+            None => return Ok(()),
+            Some(Fault::Full) => StoreError::DiskFull { path },
+            Some(Fault::LoseAndFail | Fault::KeepAndFail) => StoreError::Io {
+                path,
+                cause: "a fault was asked for".to_owned(),
+            },
         };
         self.failed = Some(error.to_string());
         Err(error)

@@ -282,6 +282,7 @@ fn a_damaged_store_is_an_error_and_not_a_panic() {
 fn a_failed_write_is_the_last_one() {
     for (fault, kept) in [
         (Fault::LoseAndFail, None),
+        (Fault::Full, None),
         (Fault::KeepAndFail, Some(Bytes::from("2"))),
     ] {
         let mut store = MemoryStore::new();
@@ -289,10 +290,11 @@ fn a_failed_write_is_the_last_one() {
         put(&mut store, b"a", b"1");
         let mut batch = WriteBatch::new();
         batch.put("b", "2");
-        assert!(matches!(
-            store.apply(batch.clone()),
-            Err(StoreError::Io { .. })
-        ));
+        let error = store
+            .apply(batch.clone())
+            .expect_err("a fault was asked for");
+        let is_full = matches!(error, StoreError::DiskFull { .. });
+        assert_eq!(is_full, fault == Fault::Full, "{error}");
         assert!(matches!(store.apply(batch), Err(StoreError::Failed { .. })));
         let mut reopened = store.reopened();
         assert_eq!(reopened.get(b"b").expect("reads"), kept);

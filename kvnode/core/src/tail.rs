@@ -6,6 +6,8 @@ use kv_common::batch::{Batch, BatchError};
 use kv_common::entry::{Change, Entry, EntryBody};
 use kv_common::id::Seq;
 
+use crate::state::WARMED_MAX;
+
 /// Entries that are in the log and not yet in the table, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
@@ -46,9 +48,10 @@ impl Tail {
         Some(entry)
     }
 
-    /// The keys that the entries at or below `through` change, in order.
+    /// The keys that the next few entries at or below `through` change, in order.
     pub(crate) fn keys_through(&self, through: Seq) -> impl Iterator<Item = &[u8]> {
-        let entries = self.entries.iter();
+        // Entries without keys are no reason to look further.
+        let entries = self.entries.iter().take(WARMED_MAX);
         let entries = entries.take_while(move |entry| entry.position.seq <= through);
         entries.flat_map(changed_keys)
     }

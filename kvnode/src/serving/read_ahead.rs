@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 use kvnode_core::state::WARMED_MAX;
 
-/// Nothing is read ahead from an input that is longer than this: what was read ahead is not counted anywhere.
+/// Nothing is read ahead from an input that is longer than this, and none behind so many bytes: what was read ahead
+/// is not counted anywhere, and short words take several times their length.
 const INPUT_MAX_BYTES: usize = 64 << 10;
+const AHEAD_MAX_BYTES: usize = 16 << 10;
 
 /// What was read ahead of a connection, in order.
 #[derive(Debug)]
@@ -50,7 +52,11 @@ impl<R, E> ReadAhead<R, E> {
         let Some(first) = read(input)? else {
             return Ok(None);
         };
-        while self.ahead.len() + 1 < WARMED_MAX && input.len() <= INPUT_MAX_BYTES {
+        let before = input.len();
+        while self.ahead.len() + 1 < WARMED_MAX
+            && input.len() <= INPUT_MAX_BYTES
+            && before - input.len() < AHEAD_MAX_BYTES
+        {
             match read(input) {
                 Ok(Some(request)) => self.ahead.push_back(request),
                 Ok(None) => break,

@@ -47,6 +47,8 @@ pub(super) struct RedisClients {
     last_id: u64,
     /// Requests since the start.
     pub(super) requests: u64,
+    /// The last reading of the clock within a turn.
+    read_clock_at: Monotonic,
     /// The coordinator was asked to make another node primary.
     pub(super) fails_over: bool,
     /// A client wants the node to stop.
@@ -207,8 +209,9 @@ impl RedisClients {
 impl Shard {
     pub(super) fn redis_says(&mut self, now: Now, client: &Rc<RedisClient>, arguments: Vec<Bytes>) {
         self.redis.requests += 1;
-        // When the turn began: a reading of the clock for each of many requests would cost as much as a look-up.
-        let began = now.monotonic;
+        // A reading of the clock for each of many requests would cost as much as a look-up. When the turn began will
+        // do, or when what took long in it was done.
+        let began = now.monotonic.max(self.redis.read_clock_at);
         let host = RedisHost::new(self, now);
         let turn = client.connection.borrow_mut().request(&host, &arguments);
         let begin = |weight| client.begin(turn.protocol, turn.is_answered, weight);
@@ -243,7 +246,8 @@ impl Shard {
                 self.redis.touch(client);
             }
             Plan::Ask(command, shape) => {
-                let slot = begin(weight(&command, &shape));
+                let weight = weight(&command, &shape);
+                let slot = begin(weight);
                 if matches!(shape, Shape::Watch(_)) {
                     client.wait_until(slot);
                 }
@@ -255,14 +259,19 @@ impl Shard {
                     arguments,
                     began,
                 };
-                return self.ask_core_for_redis(now, exchange, command);
+                self.ask_core_for_redis(now, exchange, command);
+                if weight > 1 {
+                    self.redis.read_clock_at = clock::monotonic();
+                }
+                return;
             }
             Plan::Start(task) => {
                 let slot = begin(1);
                 self.start_redis_task(client, slot, &task);
             }
         }
-        self.note_if_slow(client, &arguments, began, clock::monotonic());
+        self.redis.read_clock_at = clock::monotonic();
+        self.note_if_slow(client, &arguments, began, self.redis.read_clock_at);
     }
 
     fn ask_core_for_redis(&mut self, now: Now, exchange: RedisExchange, command: Command) {

@@ -48,6 +48,7 @@ pub struct Checkpoint {
     sessions: Sessions,
     /// What the keys and values come to, about.
     data_bytes: u64,
+    covers_log: bool,
 }
 
 /// Why a checkpoint cannot be read or written.
@@ -118,6 +119,7 @@ impl Checkpoint {
             clock: UnixMs::default(),
             sessions: Sessions::new(),
             data_bytes: 0,
+            covers_log: true,
         };
         checkpoint.load_sessions_and_clock()?;
         Ok(checkpoint)
@@ -132,6 +134,16 @@ impl Checkpoint {
     /// The last entry that any of the records may be of.
     pub(crate) fn reached(&self) -> Seq {
         self.mark.ahead.unwrap_or(self.applied().seq)
+    }
+
+    /// Whether the log beside it may let go what is in it.
+    pub(crate) fn covers_log(&self) -> bool {
+        self.covers_log
+    }
+
+    /// Says that the log beside it does not go on from it, or is damaged: nobody knows what of it is needed still.
+    pub(crate) fn covers_no_log(&mut self) {
+        self.covers_log = false;
     }
 
     pub(crate) fn history(&self) -> &History {

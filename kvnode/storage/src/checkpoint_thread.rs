@@ -1,7 +1,7 @@
 //! The thread that owns the checkpoint: brings it up to the log, and serves dumps, exports and
 //! copies from it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use kv_common::id::{Position, Seq};
 use kv_common::message::client::DumpSummary;
-use kv_common::message::control::DiskFailure;
+use kv_common::message::control::{DiskFailure, DiskTrouble};
 use kv_common::message::copy::PrimaryToJoiner;
 use kv_store::StoreError;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::copy_source::{CopySource, CopyStep};
+use crate::copy_sources::CopySources;
 use crate::dump::{self, DumpError, Export};
 use crate::give_way::give_way;
 use crate::log_thread::LogHandle;
@@ -130,11 +130,12 @@ impl CheckpointThread {
             asked,
             applied,
             every_bytes: options.checkpoint_every_bytes,
+            retention_bytes: options.retention_bytes,
             room_bytes: options.disk_room_bytes,
             every: options.checkpoint_every,
             last_checkpoint: Instant::now(),
             dumps: VecDeque::new(),
-            copies: BTreeMap::new(),
+            copies: CopySources::default(),
             failed: None,
             space_said_bytes: SPACE_SAID_FIRST_BYTES,
             on_event,
@@ -245,12 +246,13 @@ struct Worker<F> {
     asked: Arc<AtomicUsize>,
     applied: Arc<AtomicU64>,
     every_bytes: u64,
+    retention_bytes: u64,
     room_bytes: u64,
     every: Duration,
     last_checkpoint: Instant,
     /// Dumps and exports that wait for their entry to be applied.
     dumps: VecDeque<DumpRequest>,
-    copies: BTreeMap<u64, CopySource>,
+    copies: CopySources,
     failed: Option<String>,
     /// What the checkpoint took on the disk when that was said last.
     space_said_bytes: u64,
@@ -309,16 +311,10 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         match request {
             Request::Dump(request) => self.dumps.push_back(request),
             Request::BeginCopy { copy } => {
-                self.copies.insert(copy, CopySource::new(&self.checkpoint));
+                self.copies.begin(copy, &self.checkpoint);
             }
-            Request::CopyTaken { copy, parts } => {
-                if let Some(copy) = self.copies.get_mut(&copy) {
-                    copy.taken(parts);
-                }
-            }
-            Request::EndCopy { copy } => {
-                self.copies.remove(&copy);
-            }
+            Request::CopyTaken { copy, parts } => self.copies.taken(copy, parts),
+            Request::EndCopy { copy } => self.copies.end(copy),
             Request::Stop { .. } => {}
         }
     }
@@ -390,20 +386,37 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
         }
     }
 
-    fn release_log(&self) {
-        let by_copies = self.copies.values().map(CopySource::log_needed_from).min();
-        let needed_from = self.checkpoint.applied().seq.next();
-        let needed_from = by_copies.map_or(needed_from, |by_copies| by_copies.min(needed_from));
+    /// Lets the head of the log go as far as nobody needs it.
+    fn release_log(&mut self) {
+        if !self.checkpoint.covers_log() {
+            return;
+        }
+        let applied = self.checkpoint.applied().seq;
+        let needed_from = match self.copies.log_needed_from() {
+            Some(by_copies) => by_copies.min(applied.next()),
+            None => applied.next(),
+        };
+        let log = self.log.reader();
+        // What the log retains for a while anyway, where it has the room.
+        let wanted_from = self.copies.log_wanted_from().filter(|from| {
+            log.bytes_after(Seq(from.0 - 1)) <= self.retention_bytes
+                && !log.room(self.room_bytes).is_tight()
+        });
+        let below = wanted_from.map_or(needed_from, |from| from.min(needed_from));
         // A full queue: the next checkpoint asks again.
-        let _ = self.log.release_below(needed_from);
+        let _ = self.log.release_below(below);
     }
 
     fn fail(&mut self, error: &CheckpointError) {
         tracing::error!(%error, "no checkpoint can be taken any more");
         self.failed = Some(error.to_string());
-        // On a full disk the log then lets go what it only retains.
-        self.release_log();
-        (self.on_event)(CheckpointEvent::Failed(error.failure()));
+        let failure = error.failure();
+        if failure.trouble == DiskTrouble::Full {
+            // The log lets go what it only retains: the next start needs room.
+            self.log.pulse().disk_is_full();
+            self.release_log();
+        }
+        (self.on_event)(CheckpointEvent::Failed(failure));
     }
 
     fn serve_dumps(&mut self) {
@@ -451,35 +464,15 @@ impl<F: FnMut(CheckpointEvent)> Worker<F> {
 
     /// Gives each copy one step. Says whether any of them made way.
     fn serve_copies(&mut self) -> bool {
-        let target = self.target();
-        let mut made_way = false;
-        let mut ended = Vec::new();
-        for (id, copy) in &mut self.copies {
-            let message = match copy.step(&mut self.checkpoint, self.log.reader(), target) {
-                Ok(CopyStep::Send(message)) => message,
-                Ok(CopyStep::Again) => {
-                    made_way = true;
-                    continue;
-                }
-                Ok(CopyStep::Wait) => continue,
-                Err(error) => {
-                    tracing::error!(%error, "a copy was given up");
-                    ended.push(*id);
-                    PrimaryToJoiner::Refused {
-                        why: error.to_string(),
-                    }
-                }
-            };
-            made_way = true;
-            if copy.is_done() {
-                ended.push(*id);
-            }
-            (self.on_event)(CheckpointEvent::CopyMessage { copy: *id, message });
-        }
-        for id in ended {
-            self.copies.remove(&id);
-        }
-        made_way
+        let (target, on_event) = (self.target(), &mut self.on_event);
+        self.copies.step(
+            &mut self.checkpoint,
+            self.log.reader(),
+            target,
+            |copy, message| {
+                on_event(CheckpointEvent::CopyMessage { copy, message });
+            },
+        )
     }
 
     /// The last checkpoint, and the last dump.

@@ -81,7 +81,7 @@ impl CopySource {
         }
     }
 
-    /// The first entry of the log that the copy still needs.
+    /// The first entry of the log that the copy still needs; when all was sent, the one from which its joiner goes on.
     pub(crate) fn log_needed_from(&self) -> Seq {
         self.from.next()
     }
@@ -142,6 +142,7 @@ impl CopySource {
             Stage::Batches { next, read, end } => {
                 if *next > end.last().seq {
                     let history = end.clone();
+                    self.from = history.last().seq;
                     self.stage = Stage::Done;
                     return Ok(CopyStep::Send(PrimaryToJoiner::Ends { history }));
                 }

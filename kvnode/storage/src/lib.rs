@@ -8,7 +8,7 @@
 //! | `log_disk.rs`, `segment.rs`, `record.rs`, `record_stream.rs`, `spare.rs`, `log_index.rs` | the log's files |
 //! | `checkpoint.rs`, `checkpoint_load.rs`, `checkpoint_record.rs`, `round.rs`, `checkpoint_thread.rs` | the applied state on disk |
 //! | `recovery.rs` | checkpoint and log, brought back |
-//! | `copy_source.rs`, `copy_target.rs` | a full copy, given and taken |
+//! | `copy_source.rs`, `copy_sources.rs`, `copy_target.rs` | a full copy, given and taken |
 //! | `retirement.rs`, `set_aside.rs` | data that other data took the place of |
 //! | `disk_failure.rs`, `room.rs` | what an error says about the disk, and the room on it about the log |
 //! | `dump.rs`, `import.rs` | `db.txt` |
@@ -31,6 +31,7 @@ mod checkpoint_load;
 mod checkpoint_record;
 mod checkpoint_thread;
 mod copy_source;
+mod copy_sources;
 mod copy_target;
 mod data_dir;
 mod disk_failure;

@@ -313,9 +313,10 @@ impl Log {
         Ok(self.first_seq())
     }
 
-    /// Keeps so many of the segments that are let go at most, to write them again. Counts from the next one on.
-    pub(crate) fn keep_spares(&mut self, at_most: usize) {
-        self.spares.keep(at_most);
+    /// Keeps so many at most of the segments that are let go, to write them again. Says whether some had to go.
+    pub(crate) fn keep_spares(&mut self, at_most: usize) -> Result<bool, LogError> {
+        let kept = self.spares.keep(at_most);
+        kept.map_err(|error| LogError::io(&self.dir, error))
     }
 
     fn check_usable(&self) -> Result<(), LogError> {

@@ -56,7 +56,9 @@ impl LogDisk {
         if let Some(faulty) = &self.faulty {
             return faulty.free_bytes();
         }
-        let room = rustix::fs::statvfs(path).ok()?;
+        // Some file systems say nothing of themselves.
+        let room = rustix::fs::statvfs(path).ok();
+        let room = room.filter(|room| room.f_blocks > 0)?;
         Some(room.f_bavail.saturating_mul(room.f_frsize))
     }
 }

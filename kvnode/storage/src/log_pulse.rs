@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use kv_common::id::Seq;
 use kv_common::timing::transfer_allowance;
 
 /// Readings of the log thread, without locks.
@@ -19,6 +20,9 @@ pub struct LogPulse {
     durable: AtomicU64,
     failed: AtomicBool,
     slowed_down: AtomicBool,
+    /// The first entry that somebody needs; 0: nobody said so.
+    needed_from: AtomicU64,
+    disk_is_full: AtomicBool,
 }
 
 impl LogPulse {
@@ -31,6 +35,8 @@ impl LogPulse {
             durable: AtomicU64::new(durable),
             failed: AtomicBool::new(false),
             slowed_down: AtomicBool::new(false),
+            needed_from: AtomicU64::new(0),
+            disk_is_full: AtomicBool::new(false),
         }
     }
 
@@ -64,6 +70,25 @@ impl LogPulse {
     #[must_use]
     pub fn durable_seq(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// The first entry that the checkpoint and copies still need, as far as they have said.
+    pub(crate) fn needed_from(&self) -> Option<Seq> {
+        let seq = self.needed_from.load(Ordering::Acquire);
+        (seq != 0).then_some(Seq(seq))
+    }
+
+    pub(crate) fn needs_from(&self, seq: Seq) {
+        self.needed_from.store(seq.0, Ordering::Release);
+    }
+
+    /// Notes that somebody met a full disk, whatever the system says of its room: a quota may be behind it.
+    pub(crate) fn disk_is_full(&self) {
+        self.disk_is_full.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_is_full.load(Ordering::Relaxed)
     }
 
     /// A write of so many bytes, or a flush, begins. What it may take because of its size does not

@@ -91,7 +91,7 @@ enum Request {
     Append(Batch),
     Cut { after: Seq, ticket: Ticket },
     Read(LogReadRequest),
-    Release { below: Seq },
+    Release,
     Stop,
 }
 
@@ -136,7 +136,6 @@ impl LogThread {
             room_bytes: options.disk_room_bytes,
             room: Room::new(None, 0),
             unlooked_bytes: LOOK_EVERY_BYTES,
-            needed_from: None,
             on_event,
             pulse,
             unsynced_since: None,
@@ -197,7 +196,9 @@ impl LogHandle {
     /// # Errors
     /// When the thread does not take it.
     pub fn release_below(&self, below: Seq) -> Result<(), QueueError> {
-        offer(&self.queue, Request::Release { below })
+        // Told beside the queue, too: when room is tight, what waits in it is what needs the room.
+        self.pulse.needs_from(below);
+        offer(&self.queue, Request::Release)
     }
 
     /// How the disk does.
@@ -223,8 +224,6 @@ struct Worker<F> {
     /// As it was found last, and what was written since then.
     room: Room,
     unlooked_bytes: usize,
-    /// What the checkpoint and copies still need, as far as they have said.
-    needed_from: Option<Seq>,
     on_event: F,
     pulse: Arc<LogPulse>,
     /// With `everysec`: since when something waits for its flush, and how much.
@@ -249,10 +248,11 @@ impl<F: FnMut(LogEvent)> Worker<F> {
                         let group = gather(batch, &mut waiting, self.group_bytes());
                         self.wait_for_checkpoint(&group);
                         self.append(&group);
+                        self.sync_beside();
                     }
                     Request::Cut { after, ticket } => self.cut(after, ticket),
                     Request::Read(request) => self.read(request),
-                    Request::Release { below } => self.release(below),
+                    Request::Release => self.release(),
                     Request::Stop => return self.sync(),
                 }
             }
@@ -280,7 +280,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
     /// Slows down when the checkpoint is far behind, or further than the disk has room for: else the log would grow
     /// until the disk is full.
     fn wait_for_checkpoint(&mut self, group: &[Batch]) {
-        let Some(needed_from) = self.needed_from else {
+        let Some(needed_from) = self.pulse.needed_from() else {
             return;
         };
         let behind_bytes = self.reader.bytes_after(Seq(needed_from.0 - 1));
@@ -292,7 +292,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         let mut pause = CHECKPOINT_ENTRY * entries;
         if is_tight {
             let bytes = group_bytes(group) as u64;
-            pause = pause.max(Duration::from_millis(bytes / TIGHT_BYTES_PER_MS));
+            pause = pause.max(Duration::from_micros(bytes * 1000 / TIGHT_BYTES_PER_MS));
         }
         if self.pulse.slows_down() {
             tracing::warn!(
@@ -342,7 +342,11 @@ impl<F: FnMut(LogEvent)> Worker<F> {
 
     fn find_room(&mut self) {
         self.unlooked_bytes = 0;
-        self.room = self.reader.room(self.room_bytes);
+        self.room = if self.pulse.is_disk_full() {
+            Room::new(Some(0), self.room_bytes)
+        } else {
+            self.reader.room(self.room_bytes)
+        };
     }
 
     /// With `everysec`: ends the flush that is over, and begins the next one when it is due.
@@ -410,11 +414,10 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         (self.on_event)(LogEvent::Read { request, batches });
     }
 
-    fn release(&mut self, below: Seq) {
+    fn release(&mut self) {
         if self.failed {
             return;
         }
-        self.needed_from = Some(below);
         self.pulse.may_go_on();
         self.find_room();
         self.let_head_go();
@@ -422,28 +425,35 @@ impl<F: FnMut(LogEvent)> Worker<F> {
 
     /// Drops what nobody needs of the log's head, beyond the retention or what the room allows of it.
     fn let_head_go(&mut self) {
-        let Some(below) = self.needed_from else {
+        let Some(below) = self.pulse.needed_from() else {
             return;
         };
-        let before = self.log.first_seq();
-        let held_bytes = self.log.total_bytes();
-        let retention_bytes = self.room.retention_bytes(held_bytes, self.retention_bytes);
-        self.log.keep_spares(if self.room.is_short() {
-            SPARES_SHORT
-        } else {
-            SPARES_MAX
+        let released = self.trim_spares().and_then(|()| {
+            let before = self.log.first_seq();
+            let held_bytes = self.log.total_bytes();
+            let retention_bytes = self.room.retention_bytes(held_bytes, self.retention_bytes);
+            let log_from = self.log.release_below(below, retention_bytes)?;
+            Ok((log_from != before).then_some(log_from))
         });
-        match self.log.release_below(below, retention_bytes) {
-            Ok(log_from) if log_from != before => {
-                if retention_bytes < self.retention_bytes {
-                    tracing::debug!(retention_bytes, "the disk has room for less of the log");
-                }
-                (self.on_event)(LogEvent::Released { log_from });
-            }
-            Ok(_) => {}
+        match released {
+            Ok(Some(log_from)) => (self.on_event)(LogEvent::Released { log_from }),
+            // It waits for a copy to take its place.
+            Ok(None) | Err(LogError::Damaged(_)) => {}
             Err(error) if self.failed => tracing::warn!(%error, "the log's head is not let go"),
             Err(error) => self.fail(&error),
         }
+    }
+
+    fn trim_spares(&mut self) -> Result<(), LogError> {
+        let at_most = if self.room.is_short() {
+            SPARES_SHORT
+        } else {
+            SPARES_MAX
+        };
+        if self.log.keep_spares(at_most)? {
+            self.find_room();
+        }
+        Ok(())
     }
 
     fn fail(&mut self, error: &LogError) {
@@ -453,6 +463,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         let failure = error.failure();
         if failure.trouble == DiskTrouble::Full {
             // The next start needs room.
+            self.pulse.disk_is_full();
             self.find_room();
             self.let_head_go();
         }

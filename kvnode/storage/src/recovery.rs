@@ -295,6 +295,9 @@ pub(crate) fn recover(
         elapsed_ms = started.elapsed().as_millis(),
         "read the log"
     );
+    if unfit.is_some() {
+        checkpoint.covers_no_log();
+    }
     report(&opening, unfit.as_deref());
     let import = checkpoint.mark().import.as_ref();
     let imported = import

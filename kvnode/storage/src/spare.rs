@@ -73,18 +73,19 @@ impl Spares {
         Ok(spares)
     }
 
-    /// Keeps so many at most when segments are taken the next time.
-    pub(crate) fn keep(&mut self, at_most: usize) {
+    /// Keeps so many at most from now on. Says whether some had to go.
+    pub(crate) fn keep(&mut self, at_most: usize) -> io::Result<bool> {
         self.at_most = at_most;
+        let surplus = self.ready.len().saturating_sub(at_most);
+        for spare in self.ready.drain(..surplus) {
+            remove(&spare)?;
+        }
+        Ok(surplus > 0)
     }
 
     /// Takes segments that the log no longer needs.
     pub(crate) fn recycle(&mut self, segments: &[PathBuf]) -> io::Result<()> {
         let mut renamed = Vec::new();
-        let surplus = self.ready.len().saturating_sub(self.at_most);
-        for spare in self.ready.drain(..surplus) {
-            remove(&spare)?;
-        }
         for path in segments {
             let fits = fs::metadata(path)?.len() == self.length;
             if !fits || self.ready.len() + renamed.len() >= self.at_most {

@@ -224,3 +224,33 @@ fn after_a_failure_nothing_is_reported_as_flushed() {
     thread.stop().expect("ends");
     assert_eq!(events.iter().count(), 0, "one failure, and then nothing");
 }
+
+#[test]
+fn a_damaged_log_lets_nothing_go_and_is_no_failed_disk() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (thread, events) = start(dir.path(), &options());
+    for seq in 1..=100 {
+        thread
+            .handle()
+            .append(batch(1, seq, 10_000))
+            .expect("is taken");
+    }
+    wait_flushed(&events, 100);
+    thread.stop().expect("ends");
+    let segments = std::fs::read_dir(dir.path()).expect("lists");
+    let segments = segments.map(|entry| entry.expect("lists").path());
+    let first = segments.filter(|path| path.extension().is_some_and(|end| end == "seg"));
+    let first = first.min().expect("a segment");
+    let file = std::fs::OpenOptions::new().write(true).open(&first);
+    file.expect("opens").set_len(20_000).expect("is cut");
+    let (log, opening) = Log::open(dir.path(), options().segment_bytes, Seq::ZERO).expect("opens");
+    assert!(opening.damage.is_some());
+    let (sender, events) = channel();
+    let thread = LogThread::spawn(log, &options(), move |event| drop(sender.send(event)));
+    let thread = thread.expect("starts");
+    thread.handle().release_below(Seq(90)).expect("is taken");
+    thread.stop().expect("ends");
+    let events: Vec<LogEvent> = events.iter().collect();
+    assert!(events.is_empty(), "{events:?}");
+    assert!(first.exists());
+}

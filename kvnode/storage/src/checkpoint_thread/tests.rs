@@ -8,6 +8,7 @@ use kv_common::batch::{Batch, BatchBuilder};
 use kv_common::entry::{Change, EntryBody};
 use kv_common::history::{BaseId, History};
 use kv_common::id::{Epoch, Position, Seq};
+use kv_common::message::copy::PrimaryToJoiner;
 use kv_store::{Fault, MemoryStore};
 
 use super::{CheckpointEvent, CheckpointThread};
@@ -221,14 +222,78 @@ fn a_checkpoint_that_fails_and_a_start_let_the_log_of_a_full_disk_go() {
             Threads::over(log, checkpoint, map, &options).wait_released();
             continue;
         }
+        // The system says that there is room: only a quota, say, is used up.
         faulty.leave(1 << 30);
         let threads = Threads::over(log, checkpoint, map, &options);
         threads.write(401);
-        faulty.leave(0);
-        threads.map.fail_after(0, Fault::LoseAndFail);
+        threads.map.fail_after(0, Fault::Full);
         threads.ask_dump(dir.path(), 401);
         assert!(matches!(threads.next_event(), CheckpointEvent::Failed(_)));
         threads.wait_released();
         threads.stop();
     }
+}
+
+#[test]
+fn what_a_joiner_goes_on_from_is_kept_although_room_is_short() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (faulty, options) = little_room();
+    // Short, and not tight.
+    faulty.leave(options.disk_room_bytes * 3 / 4);
+    let threads = Threads::start_on(faulty.disk(), dir.path(), &options);
+    for seq in 1..=400 {
+        threads.write(seq);
+    }
+    let handle = threads.checkpoint.handle();
+    handle.begin_copy(1).expect("is taken");
+    let mut parts = 0;
+    let end = loop {
+        let CheckpointEvent::CopyMessage { message, .. } = threads.next_event() else {
+            continue;
+        };
+        if let PrimaryToJoiner::Ends { history } = message {
+            break history.last().seq;
+        }
+        parts += 1;
+        handle.copy_taken(1, parts).expect("is taken");
+    };
+    assert_eq!(end, Seq(400));
+    for seq in 401..=900 {
+        threads.write(seq);
+    }
+    threads.ask_dump(dir.path(), 900);
+    while !matches!(threads.next_event(), CheckpointEvent::Dumped { .. }) {}
+    // The order to let go stands in front of it in the log's queue.
+    threads.write(901);
+    let log = threads.log.handle();
+    assert!(log.reader().first_seq() > Seq(1), "room was short");
+    assert!(log.reader().read_from(end.next(), 1).is_ok());
+    threads.stop();
+}
+
+#[test]
+fn beside_a_log_that_it_does_not_cover_a_checkpoint_lets_nothing_go() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (faulty, options) = little_room();
+    let (base, after) = (BaseId::default(), Position::ZERO);
+    let log = Log::create_on(
+        faulty.disk(),
+        dir.path(),
+        base,
+        after,
+        options.segment_bytes,
+    );
+    let map = MemoryStore::new();
+    let checkpoint = Checkpoint::create(Box::new(map.reopened()), History::default());
+    let mut checkpoint = checkpoint.expect("creates");
+    checkpoint.covers_no_log();
+    let threads = Threads::over(log.expect("creates"), checkpoint, map, &options);
+    for seq in 1..=400 {
+        threads.write(seq);
+    }
+    threads.ask_dump(dir.path(), 400);
+    while !matches!(threads.next_event(), CheckpointEvent::Dumped { .. }) {}
+    threads.write(401);
+    assert_eq!(threads.log.handle().reader().first_seq(), Seq(1));
+    threads.stop();
 }
