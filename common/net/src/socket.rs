@@ -17,6 +17,10 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 // network, and on a good one when thousands of connections are probed at once.
 const _: () = assert!(UNACKNOWLEDGED.as_secs() >= KEEPALIVE.as_secs() + 4 * PROBE_EVERY.as_secs());
 
+/// Connections that wait to be taken. Whoever comes when there are more tries again a second later, so that a crowd
+/// of clients that come back after a failover would take minutes. The system has a bound of its own, 4096 as a rule.
+const BACKLOG: i32 = 4096;
+
 /// Why a program cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -41,17 +45,21 @@ pub enum ListenError {
 /// # Errors
 /// When the port is taken or the address is not one of this machine's.
 pub async fn listen(address: &Address) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(&address.0)
-        .await
-        .map_err(|cause| match cause.kind() {
-            io::ErrorKind::AddrInUse => ListenError::Taken {
-                address: address.clone(),
-            },
-            _ => ListenError::Unusable {
-                address: address.clone(),
-                cause,
-            },
-        })
+    let listener = TcpListener::bind(&address.0).await;
+    let listener = listener.and_then(|listener| {
+        // Said once more, as it is 128 by then.
+        SockRef::from(&listener).listen(BACKLOG)?;
+        Ok(listener)
+    });
+    listener.map_err(|cause| match cause.kind() {
+        io::ErrorKind::AddrInUse => ListenError::Taken {
+            address: address.clone(),
+        },
+        _ => ListenError::Unusable {
+            address: address.clone(),
+            cause,
+        },
+    })
 }
 
 /// Prepares the socket of a connection: small messages go at once, and a dead other side is noticed.
@@ -67,4 +75,27 @@ pub fn prepare_socket(stream: &TcpStream) -> io::Result<()> {
             .with_interval(PROBE_EVERY),
     )?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+    use kv_common::id::Address;
+    use std::time::Duration;
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_crowd_may_come_before_the_first_is_taken() {
+        let address = Address("127.0.0.1:0".to_owned());
+        let listener = listen(&address).await.expect("listens");
+        let address = listener.local_addr().expect("has an address");
+        let mut crowd = Vec::new();
+        for _ in 0..400 {
+            let come = timeout(DEADLINE, TcpStream::connect(address)).await;
+            crowd.push(come.expect("there is room").expect("connects"));
+        }
+    }
 }
