@@ -108,12 +108,30 @@ impl Lane {
     /// Writes the keys of `numbers`, unmeasured.
     pub(crate) async fn fill(mut self, numbers: Vec<u64>) -> Result<Self, Failure> {
         // With many connections, more at once than etcd puts up with otherwise.
-        const GROUP: usize = 32;
-        for group in numbers.chunks(GROUP) {
+        const GROUP_MAX: usize = 32;
+        const GROUP_BYTES: usize = 1 << 20;
+        let group = GROUP_BYTES / self.mix.value.len().max(1);
+        for group in numbers.chunks(group.clamp(1, GROUP_MAX)) {
             let group: Vec<_> = group.iter().map(|number| self.set(*number)).collect();
-            self.connection.group(&group).await?;
+            self.fill_with(&group).await?;
         }
         Ok(self)
+    }
+
+    /// Writes a group, and once more if it is refused: a server that is overloaded, or lacks a replica for a moment,
+    /// says so.
+    async fn fill_with(&mut self, group: &[Operation]) -> Result<(), Failure> {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        const PAUSE: Duration = Duration::from_millis(100);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.connection.group(group).await {
+                Err(Failure::Refused(_)) if Instant::now() < until => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Asks until the time is over, at its pace, or else as soon as there is an answer. A group that was due
