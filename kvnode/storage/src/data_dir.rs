@@ -7,6 +7,7 @@ use std::path::Path;
 use kv_store::{DataDirError, DataDirOwner};
 
 use crate::log_disk::LogDisk;
+use crate::room::free_bytes;
 use crate::segment::{SEGMENT_BYTES, create_zeroed};
 use kv_store::file::remove;
 
@@ -93,8 +94,7 @@ impl DataDir {
     /// # Errors
     /// Why it does not.
     pub fn try_disk(&self) -> io::Result<()> {
-        let space = rustix::fs::statvfs(self.path())?;
-        if space.f_bavail.saturating_mul(space.f_frsize) < SPACE_TO_GO_ON_BYTES {
+        if free_bytes(self.path())?.unwrap_or(0) < SPACE_TO_GO_ON_BYTES {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let path = self.path().join(TRIAL);

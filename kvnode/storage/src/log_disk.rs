@@ -10,6 +10,8 @@ use std::path::Path;
 #[cfg(test)]
 use std::sync::Arc;
 
+use crate::room::free_bytes;
+
 #[cfg(test)]
 pub(crate) mod faulty;
 #[cfg(test)]
@@ -56,9 +58,6 @@ impl LogDisk {
         if let Some(faulty) = &self.faulty {
             return faulty.free_bytes();
         }
-        // Some file systems say nothing of themselves.
-        let room = rustix::fs::statvfs(path).ok();
-        let room = room.filter(|room| room.f_blocks > 0)?;
-        Some(room.f_bavail.saturating_mul(room.f_frsize))
+        free_bytes(path).ok().flatten()
     }
 }

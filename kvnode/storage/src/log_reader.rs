@@ -63,15 +63,13 @@ impl LogReader {
             .sum()
     }
 
-    /// How much room the file system of the log has left, if that can be told.
-    fn free_disk_bytes(&self) -> Option<u64> {
-        let path = self.index.lock().segments.back()?.path.clone();
-        self.disk.free_bytes(&path)
-    }
-
-    /// The same beside what is wanted.
+    /// How much room the file system of the log has left, beside what is wanted.
     pub(crate) fn room(&self, wanted_bytes: u64) -> Room {
-        Room::new(self.free_disk_bytes(), wanted_bytes)
+        let index = self.index.lock();
+        let path = index.segments.back().map(|segment| segment.path.clone());
+        drop(index);
+        let free_bytes = path.and_then(|path| self.disk.free_bytes(&path));
+        Room::new(free_bytes, wanted_bytes)
     }
 
     /// [`Self::read_through`] to the end of the log. Not for a thread beside the one that writes:

@@ -1,5 +1,15 @@
 //! The room that a disk has left, and what follows from it for the log.
 
+use std::io;
+use std::path::Path;
+
+/// How much room the file system at `path` has left. Nothing: it is one of those that say nothing of themselves.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<Option<u64>> {
+    let space = rustix::fs::statvfs(path)?;
+    let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
+    Ok((space.f_blocks > 0).then_some(free_bytes))
+}
+
 /// The room on the file system of a log, as it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {

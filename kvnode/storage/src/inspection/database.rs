@@ -11,6 +11,7 @@ use kv_store::{DurableMap, Store, StoreOptions};
 use super::size_of;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::meta::{self, MetaFault, MetaRecord};
+use crate::room::free_bytes;
 
 /// What sled may use for one copy.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -154,7 +155,7 @@ fn look<T>(
     if bytes == 0 {
         return Database::Missing;
     }
-    match free_bytes(scratch_dir) {
+    match free_bytes(scratch_dir).map(Option::unwrap_or_default) {
         Ok(free) if free >= bytes.saturating_add(SPACE_LEFT_BYTES) => {}
         Ok(_) => {
             return Database::NoRoom {
@@ -187,11 +188,6 @@ fn look<T>(
             Database::Damaged { cause }
         }
     }
-}
-
-fn free_bytes(dir: &Path) -> io::Result<u64> {
-    let space = rustix::fs::statvfs(dir)?;
-    Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
 fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
