@@ -82,6 +82,15 @@ read_options() {
     done
 }
 
+# take_contenders LIST: sets contenders to those, which have to be among CONTENDERS.
+take_contenders() {
+    local one
+    contenders=${1//,/ }
+    for one in $contenders; do
+        [[ " $CONTENDERS " == *" $one "* ]] || wrong_usage "there is no contender '$one'; there are: $CONTENDERS"
+    done
+}
+
 # Builds the load generator, and makes the folder for results. A benchmark that goes on in a playground comes
 # by here once more, with all of it made.
 bench_begin() {
