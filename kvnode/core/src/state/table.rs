@@ -10,9 +10,9 @@
 //! for the whole walk is met exactly once, whatever is put and removed meanwhile. It depends on
 //! nothing but the seed, so a walk can go on at another copy that has the same seed.
 //!
-//! Memory: 120 bytes a key, all in, for 1,000,000 keys of 16 bytes with values of 64 bytes, and
-//! 119 to 130 for 500,000 to 2,000,000 of them, as the partitions' load rises and falls
-//! (`cargo test --release -p kvnode-core -- --ignored --nocapture memory`). 96 of them are the
+//! Memory: 125 bytes a key, all in, for 1,000,000 keys of 16 bytes with values of 64 bytes, and
+//! 124 to 142 for 500,000 to 2,000,000 of them, as the partitions' load rises and falls
+//! (`cargo run --release -p pieces-bench --bin table-memory 1000000`). 96 of them are the
 //! record's allocation, the others its slot.
 
 use std::hint::black_box;

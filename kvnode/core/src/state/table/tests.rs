@@ -202,26 +202,3 @@ fn what_was_cleared_is_freed_in_steps() {
     assert!(steps > 100, "{steps} steps");
     assert!(table.get(b"after").is_some());
 }
-
-/// What the file's head says about memory.
-#[test]
-#[ignore = "a measurement; run it alone"]
-fn memory() {
-    fn resident_bytes() -> u64 {
-        let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-        let pages = statm.split(' ').nth(1).expect("resident pages");
-        pages.parse::<u64>().expect("a number") * 4096
-    }
-    for keys in [500_000u64, 1_000_000, 1_150_000, 1_300_000, 2_000_000] {
-        let before = resident_bytes();
-        let mut table = Table::new(1);
-        for number in 0..keys {
-            let key = format!("key:{number:012}");
-            table.put(key.as_bytes(), &[b'v'; 64], None);
-        }
-        let bytes = resident_bytes() - before;
-        println!("{keys} keys: {:.1} bytes a key", bytes as f64 / keys as f64);
-        // Kept, so that the next table cannot use this one's memory.
-        std::mem::forget(table);
-    }
-}
