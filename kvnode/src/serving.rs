@@ -18,6 +18,7 @@
 //! | `disk_watch` | a disk that failed, until it works again |
 //! | `follower_link`, `follower_output`, `follower_links` | connections that a primary opens |
 //! | `primary_links` | connections that a primary opened to us |
+//! | `peer_input` | what came from another node |
 //! | `copy_serve`, `fetches` | full copies, given and taken |
 //! | `outbox`, `piece`, `slab` | bytes that wait for a socket, large batches, keys that are used once |
 //! | `latencies` | how long batches take to become durable, and to be committed |
@@ -41,6 +42,7 @@ mod latencies;
 mod leaving;
 mod listener;
 mod outbox;
+mod peer_input;
 mod piece;
 mod primary_links;
 mod read_ahead;
@@ -142,7 +144,7 @@ impl Serving {
         })
     }
 
-    /// Serves until it is asked to stop. Its tasks live on the `LocalSet` that this runs on.
+    /// Serves until it is asked to stop. Its tasks live on the local runtime that this runs on.
     pub(crate) async fn run(
         self: &Rc<Self>,
         listeners: Listeners,

@@ -28,9 +28,8 @@ use kvnode_storage::{
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
 
 use crate::cli::Arguments;
 use crate::coordinator_link::{CoordinatorLink, LinkOptions, standing};
@@ -64,7 +63,7 @@ pub(crate) fn run(
 ) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build_local(LocalOptions::default())?;
     raise_open_files();
     check_db_txt_folder(arguments)?;
     // A port that is taken is said at once, and not after the data was read. Nobody connects to a
@@ -76,7 +75,7 @@ pub(crate) fn run(
     let mut service = runtime.block_on(async { Service::start(log_level, in_force) })?;
     service.manager.status("loading the data".to_owned());
     let opened = open(arguments)?;
-    serve(&runtime, arguments, opened, service)
+    serve(runtime, arguments, opened, service)
 }
 
 /// The data directory will be made, a folder elsewhere not: its name may well be a slip.
@@ -162,22 +161,21 @@ struct Running {
 }
 
 fn serve(
-    runtime: &Runtime,
+    runtime: LocalRuntime,
     arguments: &Arguments,
     opened: Opened,
     mut service: Service,
 ) -> Result<(), NodeError> {
-    let tasks = LocalSet::new();
     let listeners = runtime.block_on(open_doors(arguments))?;
     let bound = Bound::of(&listeners)?;
     let mut running = start_threads(arguments, opened, &bound)?;
-    let ended = runtime.block_on(tasks.run_until(async {
+    let ended = runtime.block_on(async {
         let Running {
             serving, events, ..
         } = &mut running;
         service.manager.ready();
         serving.run(listeners, events, &mut service).await
-    }));
+    });
     if matches!(ended, Ended::DiskWorksAgain) {
         tracing::info!("the disk works again; starting anew from what it holds");
         return Err(NodeError::StartAnew(start_anew()));
@@ -185,7 +183,7 @@ fn serve(
     service.manager.stopping();
     service.manager.status("writing everything down".to_owned());
     // Every connection closes with its task.
-    drop(tasks);
+    drop(runtime);
     let stopped = stop(running, arguments.db_txt());
     match ended {
         Ended::Hopeless { why } => Err(NodeError::Hopeless { why }),

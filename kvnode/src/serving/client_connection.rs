@@ -126,9 +126,14 @@ pub(super) async fn read_some(
     reader: &mut OwnedReadHalf,
     input: &mut BytesMut,
 ) -> Result<usize, LinkError> {
+    make_room(input);
+    Ok(reader.read_buf(input).await?)
+}
+
+/// Makes room for what is to be read.
+pub(super) fn make_room(input: &mut BytesMut) {
     if input.is_empty() && input.capacity() > KEPT_BYTES {
         *input = BytesMut::new();
     }
     input.reserve(READ_BYTES);
-    Ok(reader.read_buf(input).await?)
 }

@@ -1,20 +1,21 @@
 //! The task that keeps a connection to one follower: dials, carries messages, dials again.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use kv_common::id::{Address, NodeId};
 use kv_common::message::hello::Caller;
 use kv_common::message::replication::FollowerToPrimary;
-use kv_net::{Connection, DialError, Limits, LinkError, dial, take_frame};
+use kv_common::time::Now;
+use kv_net::{Connection, DialError, Limits, LinkError, dial};
 use kvnode_core::input::{Input, LinkId};
-use tokio::net::tcp::OwnedReadHalf;
+use kvnode_core::replica::Replica;
 use tokio::time::sleep;
 
 use super::Serving;
-use super::client_connection::read_some;
 use super::follower_output::FollowerOutput;
+use super::peer_input::{Found, PeerInput};
 
 const BACK_OFF_MIN: Duration = Duration::from_millis(5);
 const BACK_OFF_MAX: Duration = Duration::from_millis(100);
@@ -81,21 +82,17 @@ async fn serve(
     let (socket, input, frame_max_bytes) = connection.into_parts();
     let (reader, writer) = socket.into_split();
     let output = Rc::new(FollowerOutput::new(writer, frame_max_bytes));
-    let link = serving.turn(|shard, now| {
+    let input = PeerInput::new(reader, input, frame_max_bytes);
+    let input = serving.turn(|shard, now| {
         let link = shard.new_link();
-        shard.followers.opened(link, node, Rc::clone(&output));
+        let input = Rc::new(FollowerInput::new(node, link, input));
+        let opened = (Rc::clone(&input), Rc::clone(&output));
+        shard.followers.opened(link, node, opened);
         shard.replica.handle(now, Input::FollowerUp { node, link });
-        link
+        input
     });
-    let mut session = Session {
-        node,
-        link,
-        reader,
-        input,
-        frame_max_bytes,
-        answered: false,
-    };
-    let ended = session.run(serving, &output).await;
+    let ended = exchange(serving, &input, &output).await;
+    let link = input.link;
     output.close();
     serving.turn(|shard, now| {
         shard.followers.closed(link);
@@ -103,50 +100,79 @@ async fn serve(
             .replica
             .handle(now, Input::FollowerDown { node, link });
     });
-    (session.answered, ended)
+    (input.answered.get(), ended)
 }
 
-struct Session {
+async fn exchange(
+    serving: &Serving,
+    input: &FollowerInput,
+    output: &FollowerOutput,
+) -> Result<(), LinkError> {
+    while !output.is_closed() {
+        tokio::select! {
+            readable = input.came.readable() => {
+                readable?;
+                serving.turn(|shard, now| input.hear(&mut shard.replica, now));
+            }
+            () = output.progress() => {}
+        }
+        if let Some(error) = input.failure.take() {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// What a follower says over one connection.
+#[derive(Debug)]
+pub(super) struct FollowerInput {
     node: NodeId,
     link: LinkId,
-    reader: OwnedReadHalf,
-    input: BytesMut,
-    frame_max_bytes: usize,
-    answered: bool,
+    came: PeerInput,
+    answered: Cell<bool>,
+    /// Why nothing more is heard, for the connection's task.
+    failure: RefCell<Option<LinkError>>,
 }
 
-impl Session {
-    async fn run(&mut self, serving: &Serving, output: &FollowerOutput) -> Result<(), LinkError> {
-        while !output.is_closed() {
-            tokio::select! {
-                read = read_some(&mut self.reader, &mut self.input) => {
-                    if read? == 0 {
-                        return Err(LinkError::CutFrame);
-                    }
-                    self.take_frames(serving)?;
-                }
-                () = output.progress() => {}
-            }
+impl FollowerInput {
+    fn new(node: NodeId, link: LinkId, came: PeerInput) -> Self {
+        Self {
+            node,
+            link,
+            came,
+            answered: Cell::new(false),
+            failure: RefCell::default(),
         }
-        Ok(())
     }
 
-    fn take_frames(&mut self, serving: &Serving) -> Result<(), LinkError> {
-        let (node, link) = (self.node, self.link);
-        serving.turn(|shard, now| {
-            while let Some(message) =
-                take_frame::<FollowerToPrimary>(&mut self.input, self.frame_max_bytes)?
-            {
-                self.answered = true;
-                let input = Input::FollowerSays {
-                    node,
-                    link,
-                    message,
-                };
-                shard.replica.handle(now, input);
+    /// Tells the core what came. Says whether the connection is still of use.
+    pub(super) fn hear(&self, replica: &mut Replica, now: Now) -> bool {
+        match self.try_hear(replica, now) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failure.replace(Some(error));
+                false
             }
-            Ok(())
-        })
+        }
+    }
+
+    fn try_hear(&self, replica: &mut Replica, now: Now) -> Result<(), LinkError> {
+        match self.came.read()? {
+            Found::Some => {}
+            Found::Nothing => return Ok(()),
+            Found::End => return Err(LinkError::CutFrame),
+        }
+        let (node, link) = (self.node, self.link);
+        while let Some(message) = self.came.take::<FollowerToPrimary>()? {
+            self.answered.set(true);
+            let input = Input::FollowerSays {
+                node,
+                link,
+                message,
+            };
+            replica.handle(now, input);
+        }
+        Ok(())
     }
 }
 

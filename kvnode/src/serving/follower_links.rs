@@ -5,11 +5,13 @@ use std::rc::{Rc, Weak};
 
 use kv_common::id::NodeId;
 use kv_common::message::replication::PrimaryToFollower;
+use kv_common::time::Now;
 use kvnode_core::input::LinkId;
+use kvnode_core::replica::Replica;
 use tokio::task::JoinHandle;
 
 use super::Serving;
-use super::follower_link;
+use super::follower_link::{self, FollowerInput};
 use super::follower_output::FollowerOutput;
 
 /// The connections that a primary keeps to its followers.
@@ -33,6 +35,7 @@ impl Drop for Keeper {
 #[derive(Debug)]
 struct OpenLink {
     node: NodeId,
+    input: Rc<FollowerInput>,
     output: Rc<FollowerOutput>,
 }
 
@@ -57,12 +60,31 @@ impl FollowerLinks {
         }
     }
 
-    pub(super) fn opened(&mut self, link: LinkId, node: NodeId, output: Rc<FollowerOutput>) {
-        self.open.insert(link, OpenLink { node, output });
+    pub(super) fn opened(
+        &mut self,
+        link: LinkId,
+        node: NodeId,
+        (input, output): (Rc<FollowerInput>, Rc<FollowerOutput>),
+    ) {
+        let opened = OpenLink {
+            node,
+            input,
+            output,
+        };
+        self.open.insert(link, opened);
     }
 
     pub(super) fn closed(&mut self, link: LinkId) {
         self.open.remove(&link);
+    }
+
+    /// Tells the core what came, without waiting for the connections' tasks.
+    pub(super) fn hear(&self, replica: &mut Replica, now: Now) {
+        for OpenLink { input, output, .. } in self.open.values() {
+            if !input.hear(replica, now) {
+                output.close();
+            }
+        }
     }
 
     /// Sends at the end of the turn; nowhere if the connection is gone.

@@ -1,41 +1,49 @@
 //! The connections that primaries opened to this node.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::BytesMut;
 use kv_common::message::replication::{FollowerToPrimary, PrimaryToFollower};
+use kv_common::time::Now;
 use kv_common::view::PrimarySeat;
-use kv_net::{LinkError, take_frame};
+use kv_net::LinkError;
 use kvnode_core::input::{Input, LinkId};
+use kvnode_core::replica::Replica;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::Serving;
-use super::client_connection::read_some;
 use super::outbox::Outbox;
+use super::peer_input::{Found, PeerInput};
 use super::piece::{PieceAssembly, PieceError};
 
 /// The connections that primaries opened to this node: at most one for each seat.
 #[derive(Debug, Default)]
 pub(super) struct PrimaryLinks {
-    open: BTreeMap<LinkId, (PrimarySeat, Rc<Outbox>)>,
+    open: BTreeMap<LinkId, OpenLink>,
     touched: Vec<Rc<Outbox>>,
+}
+
+#[derive(Debug)]
+struct OpenLink {
+    input: Rc<PrimaryInput>,
+    output: Rc<Outbox>,
 }
 
 impl PrimaryLinks {
     /// Takes a new connection. Says which older one of the same seat it replaces; that one is
     /// closed.
-    fn opened(&mut self, link: LinkId, seat: PrimarySeat, output: Rc<Outbox>) -> Option<LinkId> {
+    fn opened(&mut self, input: Rc<PrimaryInput>, output: Rc<Outbox>) -> Option<LinkId> {
         let older = self
             .open
             .iter()
-            .find(|(_, (theirs, _))| *theirs == seat)
+            .find(|(_, open)| open.input.seat == input.seat)
             .map(|(link, _)| *link);
-        if let Some((_, output)) = older.and_then(|older| self.open.remove(&older)) {
-            output.close();
+        if let Some(older) = older.and_then(|older| self.open.remove(&older)) {
+            older.output.close();
         }
-        self.open.insert(link, (seat, output));
+        self.open.insert(input.link, OpenLink { input, output });
         older
     }
 
@@ -44,9 +52,18 @@ impl PrimaryLinks {
         self.open.remove(&link).is_some()
     }
 
+    /// Tells the core what came, without waiting for the connections' tasks.
+    pub(super) fn hear(&self, replica: &mut Replica, now: Now) {
+        for OpenLink { input, output } in self.open.values() {
+            if !input.hear(replica, now, output) {
+                output.close();
+            }
+        }
+    }
+
     /// Sends at the end of the turn; nowhere if the connection is gone.
     pub(super) fn send(&mut self, link: LinkId, message: &FollowerToPrimary) {
-        if let Some((_, output)) = self.open.get(&link) {
+        if let Some(OpenLink { output, .. }) = self.open.get(&link) {
             output.put(message);
             if output.touch() {
                 self.touched.push(Rc::clone(output));
@@ -85,25 +102,22 @@ pub(super) async fn serve(
 ) -> Result<(), PrimaryLinkError> {
     let (reader, writer) = socket.into_split();
     let output = Rc::new(Outbox::new(writer, frame_max_bytes));
-    let link = serving.turn(|shard, now| {
-        let link = shard.new_link();
-        if let Some(older) = shard.primaries.opened(link, seat, Rc::clone(&output)) {
-            shard
-                .replica
-                .handle(now, Input::PrimaryDown { link: older });
+    let came = PeerInput::new(reader, input, frame_max_bytes);
+    let input = serving.turn(|shard, now| {
+        let input = Rc::new(PrimaryInput::new(seat, shard.new_link(), came));
+        let older = shard
+            .primaries
+            .opened(Rc::clone(&input), Rc::clone(&output));
+        if let Some(link) = older {
+            shard.replica.handle(now, Input::PrimaryDown { link });
         }
-        link
+        // With the hello something may have come already.
+        input.tell(&mut shard.replica, now, &output);
+        input
     });
-    let session = Session {
-        seat,
-        link,
-        reader,
-        input,
-        frame_max_bytes,
-        pieces: PieceAssembly::default(),
-    };
-    let ended = session.run(serving, &output).await;
+    let ended = exchange(serving, &input, &output).await;
     output.close();
+    let link = input.link;
     serving.turn(|shard, now| {
         if shard.primaries.closed(link) {
             shard.replica.handle(now, Input::PrimaryDown { link });
@@ -112,53 +126,92 @@ pub(super) async fn serve(
     ended
 }
 
-struct Session {
-    seat: PrimarySeat,
-    link: LinkId,
-    reader: OwnedReadHalf,
-    input: BytesMut,
-    frame_max_bytes: usize,
-    pieces: PieceAssembly,
+async fn exchange(
+    serving: &Serving,
+    input: &PrimaryInput,
+    output: &Outbox,
+) -> Result<(), PrimaryLinkError> {
+    while !output.is_closed() {
+        if let Some(ended) = input.ended.take() {
+            return ended;
+        }
+        tokio::select! {
+            readable = input.came.readable() => {
+                readable.map_err(LinkError::from)?;
+                serving.turn(|shard, now| input.hear(&mut shard.replica, now, output));
+            }
+            _ = output.progress() => {}
+        }
+    }
+    input.ended.take().unwrap_or(Ok(()))
 }
 
-impl Session {
-    async fn run(mut self, serving: &Serving, output: &Outbox) -> Result<(), PrimaryLinkError> {
-        while !output.is_closed() {
-            if !self.input.is_empty() {
-                self.take_frames(serving, output)?;
+/// What a primary says over one connection.
+#[derive(Debug)]
+struct PrimaryInput {
+    seat: PrimarySeat,
+    link: LinkId,
+    came: PeerInput,
+    pieces: RefCell<PieceAssembly>,
+    /// How it ended, for the connection's task.
+    ended: RefCell<Option<Result<(), PrimaryLinkError>>>,
+}
+
+impl PrimaryInput {
+    fn new(seat: PrimarySeat, link: LinkId, came: PeerInput) -> Self {
+        Self {
+            seat,
+            link,
+            came,
+            pieces: RefCell::default(),
+            ended: RefCell::default(),
+        }
+    }
+
+    /// Tells the core what came. Says whether the connection is still of use.
+    fn hear(&self, replica: &mut Replica, now: Now, output: &Outbox) -> bool {
+        let ended = match self.came.read() {
+            Ok(Found::Some) => return self.tell(replica, now, output),
+            Ok(Found::Nothing) => return true,
+            Ok(Found::End) => Ok(()),
+            Err(error) => Err(LinkError::from(error).into()),
+        };
+        self.ended.replace(Some(ended));
+        false
+    }
+
+    /// Tells the core what was read. Says whether the connection is still of use.
+    fn tell(&self, replica: &mut Replica, now: Now, output: &Outbox) -> bool {
+        match self.try_tell(replica, now, output) {
+            Ok(()) => true,
+            Err(error) => {
+                self.ended.replace(Some(Err(error)));
+                false
             }
-            tokio::select! {
-                read = read_some(&mut self.reader, &mut self.input) => {
-                    if read? == 0 {
-                        return Ok(());
-                    }
-                }
-                _ = output.progress() => {}
+        }
+    }
+
+    fn try_tell(
+        &self,
+        replica: &mut Replica,
+        now: Now,
+        output: &Outbox,
+    ) -> Result<(), PrimaryLinkError> {
+        let (seat, link) = (self.seat, self.link);
+        while let Some(message) = self.came.take::<PrimaryToFollower>()? {
+            if output.is_closed() {
+                // Replaced by a newer connection: what it still says is not to be heard.
+                return Ok(());
+            }
+            if let Some(message) = self.pieces.borrow_mut().take(message)? {
+                let input = Input::PrimarySays {
+                    link,
+                    seat,
+                    message,
+                };
+                replica.handle(now, input);
             }
         }
         Ok(())
-    }
-
-    fn take_frames(&mut self, serving: &Serving, output: &Outbox) -> Result<(), PrimaryLinkError> {
-        let (seat, link) = (self.seat, self.link);
-        serving.turn(|shard, now| {
-            while let Some(message) =
-                take_frame::<PrimaryToFollower>(&mut self.input, self.frame_max_bytes)?
-            {
-                if output.is_closed() {
-                    // Replaced by a newer connection: what it still says is not to be heard.
-                    return Ok(());
-                }
-                if let Some(message) = self.pieces.take(message)? {
-                    let input = Input::PrimarySays {
-                        link,
-                        seat,
-                        message,
-                    };
-                    shard.replica.handle(now, input);
-                }
-            }
-            Ok(())
-        })
     }
 }

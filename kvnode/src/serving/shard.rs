@@ -278,6 +278,12 @@ impl Shard {
         self.dump_if_due(now);
     }
 
+    /// Takes what other nodes said, before more of what clients want: who is not heard is taken for dead.
+    pub(super) fn hear_other_nodes(&mut self, now: Now) {
+        self.followers.hear(&mut self.replica, now);
+        self.primaries.hear(&mut self.replica, now);
+    }
+
     /// Carries out what follows from the turn's inputs, and writes every socket that got something.
     pub(super) fn end_turn(&mut self, now: Now) {
         loop {

@@ -49,7 +49,10 @@ impl Serving {
                 self.turn.since.set(Some(now.monotonic));
                 self.turn.has_begun.notify_one();
             }
-            Some(since) if now.monotonic.since(since) >= OPEN_MAX => self.end_turn(&mut shard),
+            Some(since) if now.monotonic.since(since) >= OPEN_MAX => {
+                shard.hear_other_nodes(now);
+                self.end_turn(&mut shard);
+            }
             Some(_) => {}
         }
         result

@@ -12,6 +12,7 @@ mod chaos;
 mod commands;
 mod configuration;
 mod crashes;
+mod crowd;
 mod data;
 mod disk_trouble;
 mod drain;
