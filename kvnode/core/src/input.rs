@@ -128,7 +128,8 @@ pub enum Input {
         /// The connection.
         link: LinkId,
     },
-    /// The log has everything up to here: on disk, or with `everysec` handed to the system.
+    /// The log has everything up to here: on disk, or with `everysec` handed to the system, so that it outlives the
+    /// process.
     Flushed {
         /// The last entry.
         through: Seq,

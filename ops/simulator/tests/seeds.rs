@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use kv_common::message::control::FsyncMode;
 use simulator::run::{run, run_traced};
 use simulator::scenario::Scenario;
 use simulator::{Options, Tracing};
@@ -32,6 +33,20 @@ fn run_seeds(scenario: Scenario, seeds: std::ops::Range<u64>) {
 #[test]
 fn one_node() {
     run_seeds(Scenario::Alone, 0..20);
+}
+
+/// Nobody else has what it holds in memory: a crash of it may lose nothing, a power cut may.
+#[test]
+fn one_node_whose_disk_lags_behind() {
+    for seed in 0..40 {
+        let options = Options {
+            fsync: FsyncMode::EverySec,
+            faults: Scenario::LostCoordinator.faults(),
+            ..options(Scenario::Alone, seed)
+        };
+        let summary = run(options).unwrap_or_else(|finding| panic!("seed {seed}: {finding}"));
+        assert!(summary.answered > 0, "seed {seed}: nothing was answered");
+    }
 }
 
 #[test]

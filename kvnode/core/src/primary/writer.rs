@@ -94,11 +94,7 @@ impl Writer {
     pub(super) fn close(&mut self, local: &mut Local) -> Option<Batch> {
         let open = self.open.take()?;
         let batch = open.builder.close(local.log.committed());
-        let first = Position {
-            epoch: batch.epoch(),
-            seq: batch.first(),
-        };
-        local.log.append(first, batch.last());
+        local.log.append(&batch);
         for entry in open.entries {
             local.tail.push(entry);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kv_common::command::{Command, PutCondition};
 use kv_common::message::client::{ClientToNode, NodeToClient};
-use process_tests::{Cluster, Link};
+use process_tests::{Cluster, ClusterOptions, Link, RespConnection};
 
 use crate::rounds::{TIMEOUT, kill_the_primary_under_load};
 
@@ -14,6 +14,37 @@ fn a_killed_primary_loses_nothing_and_comes_back() {
     let mut cluster = Cluster::of_three();
     for seed in 1..=2 {
         kill_the_primary_under_load(&mut cluster, seed);
+    }
+}
+
+fn with_everysec(nodes: usize) -> ClusterOptions {
+    let mut options = ClusterOptions::with_redis_doors(nodes);
+    options
+        .node
+        .extend(["--fsync", "everysec"].map(str::to_owned));
+    options
+}
+
+#[test]
+fn a_primary_that_had_not_written_everything_loses_nothing_that_others_have() {
+    let mut cluster = Cluster::start(with_everysec(3));
+    for seed in 1..=2 {
+        kill_the_primary_under_load(&mut cluster, seed);
+    }
+}
+
+#[test]
+fn a_single_node_loses_nothing_when_it_is_killed_even_if_it_does_not_flush() {
+    let mut cluster = Cluster::start(with_everysec(1));
+    for round in 0..5 {
+        let value = round.to_string();
+        let mut client = RespConnection::connect(&cluster.redis_address("node-1"));
+        assert_eq!(client.ask(&["SET", "newest", &value]), "+OK");
+        // At once: in some milliseconds the log would have it anyway.
+        cluster.kill_node("node-1");
+        cluster.start_node("node-1");
+        cluster.wait_for_in_sync(1);
+        assert_eq!(cluster.user().done(&["get", "newest"]), value);
     }
 }
 
