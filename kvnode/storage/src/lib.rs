@@ -68,6 +68,7 @@ mod room;
 mod round;
 mod segment;
 mod set_aside;
+mod slow_down;
 mod spare;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

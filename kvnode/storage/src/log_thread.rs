@@ -20,22 +20,18 @@ use crate::log_request::{LogReadRequest, Request, gather, group_bytes};
 use crate::options::StorageOptions;
 use crate::queue::{QueueError, ThreadPanicked, offer};
 use crate::room::Room;
+use crate::slow_down;
 use crate::spare::SPARES_MAX;
 
 /// Requests that may wait: several times what a primary lets be on its way to a follower.
 const QUEUE_REQUESTS: usize = 16_384;
 /// What goes into one write and flush at most.
 const GROUP_BYTES: usize = 8 << 20;
-/// What a checkpoint takes for an entry, with a good margin, and how long an append waits for it at
-/// most: far less than the patience of anybody who waits for the append.
-const CHECKPOINT_ENTRY: Duration = Duration::from_micros(40);
-const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// How often it is looked how much room the disk has left: others fill it up, too.
 const LOOK_EVERY_BYTES: usize = 4 << 20;
-/// While room is tight: what goes into one write, how long that waits, and how far the checkpoint may be behind without
-/// that, one part in so many of the room that is wanted. Slower than a checkpoint is written, and far from nothing.
+/// While room is tight: what goes into one write, and how far the checkpoint may be behind without a wait, one part in
+/// so many of the room that is wanted.
 const TIGHT_GROUP_BYTES: usize = 1 << 20;
-const TIGHT_BYTES_PER_MS: u64 = 10_000;
 const TIGHT_BEHIND: u64 = 12;
 /// Segments that are kept to be written again while room is short.
 const SPARES_SHORT: usize = 1;
@@ -274,22 +270,20 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         }
     }
 
-    /// Slows down when the checkpoint is far behind, or further than the disk has room for: else the log would grow
-    /// until the disk is full.
+    /// Slows down when the checkpoint is far behind, or further than the disk has room for.
     fn wait_for_checkpoint(&mut self, group: &[Batch]) {
         let Some(needed_from) = self.pulse.needed_from() else {
             return;
         };
         let behind_bytes = self.reader.bytes_after(Seq(needed_from.0 - 1));
         let is_tight = self.room.is_tight() && behind_bytes > self.room_bytes / TIGHT_BEHIND;
-        if self.failed || (behind_bytes <= self.behind_max_bytes && !is_tight) {
-            return;
-        }
         let entries = group.iter().map(|batch| batch.header().count).sum();
-        let mut pause = CHECKPOINT_ENTRY * entries;
+        let mut wait = slow_down::for_checkpoint(entries, behind_bytes, self.behind_max_bytes);
         if is_tight {
-            let bytes = group_bytes(group) as u64;
-            pause = pause.max(Duration::from_micros(bytes * 1000 / TIGHT_BYTES_PER_MS));
+            wait = wait.max(slow_down::for_room(group_bytes(group) as u64));
+        }
+        if self.failed || wait.is_zero() {
+            return;
         }
         if self.pulse.slows_down() {
             tracing::warn!(
@@ -298,7 +292,7 @@ impl<F: FnMut(LogEvent)> Worker<F> {
                 "the checkpoint is far behind the log; writes are slowed down"
             );
         }
-        thread::sleep(pause.min(CHECKPOINT_PAUSE_MAX));
+        thread::sleep(wait);
     }
 
     fn append(&mut self, group: &[Batch]) {
