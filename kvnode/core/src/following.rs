@@ -209,8 +209,7 @@ impl Following {
                 got: batch.first(),
             });
         }
-        local.log.append(&batch);
-        local.hold_in_memory();
+        local.log.append(first, batch.last());
         entries.into_iter().for_each(|entry| local.tail.push(entry));
         local.emit(Effect::Append(batch));
         Ok(())
@@ -235,7 +234,6 @@ impl Following {
     /// The disk has more: say so, and apply what is committed up to there.
     pub(crate) fn flushed(&mut self, now: Now, local: &mut Local) {
         if self.is_matched() {
-            local.hold_in_memory();
             self.apply_marks(local);
             self.acknowledge(now, local);
         }

@@ -128,8 +128,7 @@ pub enum Input {
         /// The connection.
         link: LinkId,
     },
-    /// The log has everything up to here: on disk, or with `everysec` handed to the system, so that it outlives the
-    /// process.
+    /// The log has everything up to here: on disk, or with `everysec` handed to the system.
     Flushed {
         /// The last entry.
         through: Seq,

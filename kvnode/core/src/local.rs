@@ -6,9 +6,7 @@ use std::collections::VecDeque;
 use kv_common::batch::Batch;
 use kv_common::entry::Entry;
 use kv_common::id::{Address, Epoch, NodeId, Position, Seq};
-use kv_common::message::control::{
-    CopyProgress, DiskFailure, FsyncMode, NodeToCoordinator, SealAnswer,
-};
+use kv_common::message::control::{CopyProgress, DiskFailure, NodeToCoordinator, SealAnswer};
 use kv_common::refusal::Refusal;
 use kv_common::tally::Tally;
 use kv_common::time::{Monotonic, Now};
@@ -122,14 +120,6 @@ impl Local {
         match Tail::recovered(batches, self.log.applied()) {
             Ok(tail) => self.tail = tail,
             Err(cause) => self.unfit = Some(format!("the tail of the log: {cause}")),
-        }
-    }
-
-    /// With `everysec`, what is appended counts as held at once. Only for a node that is not alone with it: a process that
-    /// is killed loses what it has in memory.
-    pub(crate) fn hold_in_memory(&mut self) {
-        if self.identity.fsync == FsyncMode::EverySec && self.disk_failure.is_none() {
-            self.log.hold_in_memory();
         }
     }
 

@@ -2,16 +2,11 @@
 
 use std::collections::VecDeque;
 
-use kv_common::batch::Batch;
 use kv_common::history::History;
 use kv_common::id::{Position, Seq};
 use kv_common::message::control::Positions;
 
 use crate::input::Ticket;
-
-/// With `everysec`: what the log may lag behind what counts as held. A disk that cannot follow is waited for, so that
-/// what waits for it stays bounded.
-const UNWRITTEN_MAX_BYTES: usize = 4 << 20;
 
 /// The positions of a log, kept in order.
 #[derive(Clone, Debug)]
@@ -25,9 +20,6 @@ pub(crate) struct LogPositions {
     /// Cuts that the log was told of and has not confirmed, the oldest first: flushes reported meanwhile
     /// may be of entries that are cut off by any of them.
     open_cuts: VecDeque<(Seq, Ticket)>,
-    /// Batches that the log has not confirmed: the last entry of each, and its bytes.
-    unwritten: VecDeque<(Seq, usize)>,
-    unwritten_bytes: usize,
 }
 
 impl LogPositions {
@@ -43,8 +35,6 @@ impl LogPositions {
             applied,
             assured: Seq::ZERO,
             open_cuts: VecDeque::new(),
-            unwritten: VecDeque::new(),
-            unwritten_bytes: 0,
         }
     }
 
@@ -69,8 +59,8 @@ impl LogPositions {
         self.history.last()
     }
 
-    /// What this node may acknowledge: the disk has it, or with `everysec` the operating system or, where other
-    /// nodes have it too, this process.
+    /// What this node may acknowledge: the disk has it, or with `everysec` the operating system, so
+    /// that it outlives the process.
     pub(crate) fn held(&self) -> Seq {
         self.held
     }
@@ -93,19 +83,8 @@ impl LogPositions {
     }
 
     /// Takes note of a batch of one epoch; the caller has checked that it follows.
-    pub(crate) fn append(&mut self, batch: &Batch) {
-        self.history
-            .extend_run(batch.epoch(), batch.first(), batch.last());
-        let bytes = batch.bytes().len();
-        self.unwritten.push_back((batch.last(), bytes));
-        self.unwritten_bytes += bytes;
-    }
-
-    /// What is appended counts as held, unless the log lags too far behind.
-    pub(crate) fn hold_in_memory(&mut self) {
-        if self.open_cuts.is_empty() && self.unwritten_bytes <= UNWRITTEN_MAX_BYTES {
-            self.held = self.appended();
-        }
+    pub(crate) fn append(&mut self, first: Position, last: Seq) {
+        self.history.extend_run(first.epoch, first.seq, last);
     }
 
     /// The log holds everything up to `through`, as far as that was not cut off since.
@@ -113,9 +92,6 @@ impl LogPositions {
         let cuts = self.open_cuts.iter().map(|(seq, _)| *seq);
         let certain = cuts.fold(through, Seq::min);
         self.held = self.held.max(certain.min(self.appended()));
-        let written = self.unwritten.partition_point(|(last, _)| *last <= certain);
-        let bytes = self.unwritten.drain(..written).map(|(_, bytes)| bytes);
-        self.unwritten_bytes -= bytes.sum::<usize>();
     }
 
     /// Everything up to `through` is committed. Never beyond what is held here.
@@ -139,9 +115,6 @@ impl LogPositions {
         assert!(seq >= self.committed, "a committed entry is never cut off");
         self.history.cut_after(seq);
         self.held = self.held.min(seq);
-        while let Some((_, bytes)) = self.unwritten.pop_back_if(|(last, _)| *last > seq) {
-            self.unwritten_bytes -= bytes;
-        }
         // One that reaches further back stands for those before it, which are confirmed earlier.
         self.open_cuts.retain(|(earlier, _)| *earlier < seq);
         self.open_cuts.push_back((seq, ticket));
@@ -182,31 +155,18 @@ impl LogPositions {
 
 #[cfg(test)]
 mod tests {
-    use super::{LogPositions, UNWRITTEN_MAX_BYTES};
+    use super::LogPositions;
     use crate::input::Ticket;
-    use kv_common::batch::{Batch, BatchBuilder};
-    use kv_common::entry::{Change, EntryBody};
     use kv_common::history::History;
-    use kv_common::id::{Epoch, Seq};
-
-    fn batch(epoch: u64, first: u64, last: u64, value: &[u8]) -> Batch {
-        let mut builder = BatchBuilder::new(Epoch(epoch), Seq(first));
-        for _ in first..=last {
-            builder.push(&EntryBody::Changes {
-                request: None,
-                changes: vec![Change::Put {
-                    key: "key".into(),
-                    value: value.to_vec().into(),
-                    expires_at: None,
-                }],
-            });
-        }
-        builder.close(Seq::ZERO)
-    }
+    use kv_common::id::{Epoch, Position, Seq};
 
     fn with_entries(last: u64) -> LogPositions {
         let mut log = LogPositions::recovered(History::default(), Seq(1), Seq::ZERO);
-        log.append(&batch(1, 1, last, b""));
+        let first = Position {
+            epoch: Epoch(1),
+            seq: Seq(1),
+        };
+        log.append(first, Seq(last));
         log
     }
 
@@ -228,7 +188,11 @@ mod tests {
         log.flush(Seq(5));
         assert_eq!(log.held(), Seq(2));
         log.cut_done(Ticket(1));
-        log.append(&batch(2, 3, 4, b""));
+        let next = Position {
+            epoch: Epoch(2),
+            seq: Seq(3),
+        };
+        log.append(next, Seq(4));
         assert_eq!(log.held(), Seq(2));
         log.flush(Seq(4));
         assert_eq!(log.held(), Seq(4));
@@ -237,10 +201,14 @@ mod tests {
 
     #[test]
     fn each_cut_that_is_open_bounds_what_a_flush_says() {
+        let at = |epoch, seq| Position {
+            epoch: Epoch(epoch),
+            seq: Seq(seq),
+        };
         let mut log = with_entries(9);
         log.flush(Seq(3));
         log.cut_after(Seq(5), Ticket(1));
-        log.append(&batch(2, 6, 8, b""));
+        log.append(at(2, 6), Seq(8));
         log.cut_after(Seq(7), Ticket(2));
         log.flush(Seq(9));
         assert_eq!(log.held(), Seq(5), "9 was flushed before either cut");
@@ -254,36 +222,6 @@ mod tests {
         log.cut_done(Ticket(3));
         assert_eq!(log.open_cut(), None);
         log.check();
-    }
-
-    #[test]
-    fn what_is_held_in_memory_is_bounded() {
-        let half = vec![b'v'; UNWRITTEN_MAX_BYTES / 2];
-        let mut log = with_entries(1);
-        log.hold_in_memory();
-        log.append(&batch(1, 2, 2, &half));
-        log.hold_in_memory();
-        assert_eq!(log.held(), Seq(2));
-        log.append(&batch(1, 3, 3, &half));
-        log.hold_in_memory();
-        assert_eq!(log.held(), Seq(2), "the log lags too far behind");
-        log.flush(Seq(2));
-        log.hold_in_memory();
-        assert_eq!(log.held(), Seq(3), "it is not that far behind any more");
-    }
-
-    #[test]
-    fn what_was_cut_off_is_not_waited_for() {
-        let large = vec![b'v'; UNWRITTEN_MAX_BYTES];
-        let mut log = with_entries(1);
-        log.append(&batch(1, 2, 2, &large));
-        log.cut_after(Seq(1), Ticket(1));
-        log.append(&batch(2, 2, 2, b""));
-        log.hold_in_memory();
-        assert_eq!(log.held(), Seq::ZERO, "the log may still cut it off");
-        log.cut_done(Ticket(1));
-        log.hold_in_memory();
-        assert_eq!(log.held(), Seq(2));
     }
 
     #[test]

@@ -341,13 +341,7 @@ impl Shard {
                 let as_primary = self.replica.serves_copies();
                 self.latencies
                     .appended(now.monotonic, batch.last(), as_primary);
-                // With `everysec` it counts as held already, as a rule.
-                let is_held = self.replica.positions().held >= batch.last();
-                let taken = if is_held {
-                    self.storage.log.append_soon(batch)
-                } else {
-                    self.storage.log.append(batch)
-                };
+                let taken = self.storage.log.append(batch);
                 self.check_taken(now, taken);
             }
             Effect::CutLog { after, ticket } => {

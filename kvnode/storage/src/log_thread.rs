@@ -8,15 +8,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use kv_common::batch::Batch;
-use kv_common::id::Seq;
+use kv_common::id::{NodeId, Seq};
 use kv_common::message::control::{DiskFailure, DiskTrouble, FsyncMode};
-use kvnode_core::input::Ticket;
+use kvnode_core::input::{LinkId, Ticket};
 
 use crate::log::Log;
 use crate::log_error::{LogError, LogReadError};
 use crate::log_pulse::LogPulse;
 use crate::log_reader::LogReader;
-use crate::log_request::{LogReadRequest, Request, gather, group_bytes};
 use crate::options::StorageOptions;
 use crate::queue::{QueueError, ThreadPanicked, offer};
 use crate::room::Room;
@@ -39,10 +38,21 @@ const SPARES_SHORT: usize = 1;
 /// one before it.
 const EVERY_SEC: Duration = Duration::from_secs(1);
 const UNSYNCED_MAX_BYTES: usize = 4 << 20;
-/// How long an append that nobody waits for may wait for others: each wakes this thread up, and costs a write.
-const UNAWAITED_WAIT: Duration = Duration::from_millis(5);
 /// How often it is looked whether a flush beside the appends is over, while nothing else comes.
 const SYNC_LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Batches that a follower lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogReadRequest {
+    /// The follower; comes back.
+    pub node: NodeId,
+    /// The connection; comes back.
+    pub link: LinkId,
+    /// The first entry that it lacks.
+    pub from: Seq,
+    /// Stop after so many bytes; one batch at least.
+    pub max_bytes: usize,
+}
 
 /// What the log thread did.
 #[derive(Debug)]
@@ -71,6 +81,14 @@ pub enum LogEvent {
     },
     /// The disk failed, or the log is damaged: nothing more is taken.
     Failed(DiskFailure),
+}
+
+enum Request {
+    Append(Batch),
+    Cut { after: Seq, ticket: Ticket },
+    Read(LogReadRequest),
+    Release,
+    Stop,
 }
 
 /// The running thread.
@@ -149,17 +167,7 @@ impl LogHandle {
     /// # Errors
     /// When the thread does not take it.
     pub fn append(&self, batch: Batch) -> Result<(), QueueError> {
-        let is_awaited = true;
-        offer(&self.queue, Request::Append { batch, is_awaited })
-    }
-
-    /// The same within a few milliseconds, for a batch that nobody waits for.
-    ///
-    /// # Errors
-    /// When the thread does not take it.
-    pub fn append_soon(&self, batch: Batch) -> Result<(), QueueError> {
-        let is_awaited = false;
-        offer(&self.queue, Request::Append { batch, is_awaited })
+        offer(&self.queue, Request::Append(batch))
     }
 
     /// Cuts off everything after `after`, durably → [`LogEvent::Cut`].
@@ -225,19 +233,14 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         let mut waiting = VecDeque::new();
         loop {
             match self.next(requests) {
-                Ok(request) => {
-                    if !request.is_awaited() {
-                        thread::sleep(UNAWAITED_WAIT);
-                    }
-                    waiting.push_back(request);
-                }
+                Ok(request) => waiting.push_back(request),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => waiting.push_back(Request::Stop),
             }
             waiting.extend(requests.try_iter().take(QUEUE_REQUESTS));
             while let Some(request) = waiting.pop_front() {
                 match request {
-                    Request::Append { batch, .. } => {
+                    Request::Append(batch) => {
                         let group = gather(batch, &mut waiting, self.group_bytes());
                         self.wait_for_checkpoint(&group);
                         self.append(&group);
@@ -460,4 +463,28 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         }
         (self.on_event)(LogEvent::Failed(failure));
     }
+}
+
+/// The appends that wait one behind the other, for one write and one flush.
+fn gather(first: Batch, waiting: &mut VecDeque<Request>, bytes_max: usize) -> Vec<Batch> {
+    let mut bytes = first.bytes().len();
+    let mut group = vec![first];
+    while bytes < bytes_max {
+        match waiting.pop_front() {
+            Some(Request::Append(batch)) => {
+                bytes += batch.bytes().len();
+                group.push(batch);
+            }
+            Some(other) => {
+                waiting.push_front(other);
+                break;
+            }
+            None => break,
+        }
+    }
+    group
+}
+
+fn group_bytes(group: &[Batch]) -> usize {
+    group.iter().map(|batch| batch.bytes().len()).sum()
 }

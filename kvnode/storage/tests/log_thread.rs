@@ -73,22 +73,6 @@ fn what_is_reported_as_flushed_is_in_the_files() {
 }
 
 #[test]
-fn what_nobody_waits_for_is_written_soon_and_in_order() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let (thread, events) = start(dir.path(), &options());
-    let handle = thread.handle();
-    handle.append_soon(batch(1, 1, 10)).expect("is taken");
-    wait_flushed(&events, 1);
-    handle.append_soon(batch(1, 2, 10)).expect("is taken");
-    handle.append(batch(1, 3, 10)).expect("is taken");
-    handle.append_soon(batch(1, 4, 10)).expect("is taken");
-    wait_flushed(&events, 4);
-    handle.append_soon(batch(1, 5, 10)).expect("is taken");
-    thread.stop().expect("ends");
-    assert_eq!(last_on_disk(dir.path()), at(1, 5));
-}
-
-#[test]
 fn orders_keep_their_order() {
     let dir = tempfile::tempdir().expect("a folder");
     let (thread, events) = start(dir.path(), &options());

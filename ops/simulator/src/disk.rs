@@ -1,6 +1,6 @@
-//! A node's disk. What was not flushed, or with `everysec` not written, is lost in a crash but for a prefix of whole
-//! batches. With `everysec` what was written in the last second is lost as well, but for a prefix, when the power
-//! goes.
+//! A node's disk. With `always`, what was flushed stays, and what was not is lost in a crash but for a
+//! prefix of whole batches. With `everysec`, what was written stays when the process dies; when the
+//! power goes, the last second is lost but for a prefix.
 
 use std::collections::VecDeque;
 
@@ -126,20 +126,16 @@ impl Disk {
         entries.filter(move |entry| (from..=to).contains(&entry.position.seq))
     }
 
-    /// Carries out so many orders that change something, and tells nobody.
-    pub(crate) fn carry_out(&mut self, now: TrueNs, orders: usize) {
-        let reads = |order: &LogOrder| matches!(order, LogOrder::Read { .. });
-        self.orders.retain(|order| !reads(order));
-        for _ in 0..orders {
-            if self.next_order_done(now).is_none() {
-                break;
-            }
-        }
-    }
-
     /// The process is gone; of what was on its way to the disk a prefix may have arrived.
     pub(crate) fn crash(&mut self, now: TrueNs, arrived: usize, fsync: FsyncMode) {
-        self.carry_out(now, arrived);
+        for _ in 0..arrived {
+            match self.orders.front() {
+                Some(LogOrder::Append(_) | LogOrder::Cut { .. }) => {
+                    self.next_order_done(now);
+                }
+                Some(LogOrder::Read { .. }) | None => break,
+            }
+        }
         self.orders.clear();
         self.stores.clear();
         self.broken = false;

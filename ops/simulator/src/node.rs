@@ -10,6 +10,7 @@ use kv_common::view::PrimarySeat;
 use kvnode_core::effect::Effect;
 use kvnode_core::input::{ClientToken, Identity, Input, LinkId, Start};
 use kvnode_core::replica::Replica;
+use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::disk::{Disk, LogOrder};
@@ -95,7 +96,7 @@ impl World {
 
     pub(crate) fn crash_node(&mut self, id: NodeId) {
         let (now, fsync) = (self.now, self.options.fsync);
-        let arrived = self.arrives_at_crash(id);
+        let arrived = self.random.random_range(0..3);
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };

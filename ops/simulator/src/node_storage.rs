@@ -79,12 +79,9 @@ impl World {
 
     /// Nothing is written any more until the node is started again.
     pub(crate) fn fail_disk(&mut self, id: NodeId) {
-        let arrived = self.arrives_at_crash(id);
-        let now = self.now;
         if let Some(node) = self.nodes.get_mut(&id)
             && node.process.is_some()
         {
-            node.disk.carry_out(now, arrived);
             node.disk.broken = true;
             let failure = DiskFailure {
                 trouble: DiskTrouble::Failing,
@@ -94,22 +91,8 @@ impl World {
         }
     }
 
-    /// How many orders to the log are carried out when the node crashes. With `everysec` those that are not may be of
-    /// what it acknowledged, unless it is the only node: that is for one node at a time.
-    pub(crate) fn arrives_at_crash(&mut self, id: NodeId) -> usize {
-        let loses = self.may_lose_power(id);
-        let has_others = self.nodes.len() > 1;
-        if self.options.fsync == FsyncMode::EverySec && has_others && !loses {
-            return usize::MAX;
-        }
-        if loses {
-            self.last_power_cut = self.now;
-        }
-        self.random.random_range(0..3)
-    }
-
-    /// Whether what a crash or a power cut takes from this node is surely held by others. Only with `everysec` does it
-    /// take what was acknowledged.
+    /// Whether what a power cut at this node takes is surely held by others. Only with `everysec`
+    /// does it take anything that a crash does not.
     pub(crate) fn may_lose_power(&self, id: NodeId) -> bool {
         let view = self
             .coordinator
@@ -133,6 +116,7 @@ impl World {
 
     pub(crate) fn lose_last_second(&mut self, id: NodeId) {
         let (now, arrived) = (self.now, self.random.random_range(0..4));
+        self.last_power_cut = now;
         if let Some(node) = self.nodes.get_mut(&id) {
             node.disk.lose_last_second(now, arrived);
         }

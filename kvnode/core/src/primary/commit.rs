@@ -12,9 +12,6 @@ impl Primary {
     /// Commits what every counted member holds, applies it and answers what waited for it. To be
     /// called after everything that may have moved a position.
     pub(crate) fn advance(&mut self, now: Now, local: &mut Local) -> Next {
-        if !self.view.backups.is_empty() {
-            local.hold_in_memory();
-        }
         if let Some(through) = self.held_by_all(local) {
             local.log.commit(through);
         }

@@ -94,7 +94,11 @@ impl Writer {
     pub(super) fn close(&mut self, local: &mut Local) -> Option<Batch> {
         let open = self.open.take()?;
         let batch = open.builder.close(local.log.committed());
-        local.log.append(&batch);
+        let first = Position {
+            epoch: batch.epoch(),
+            seq: batch.first(),
+        };
+        local.log.append(first, batch.last());
         for entry in open.entries {
             local.tail.push(entry);
         }
