@@ -182,8 +182,9 @@ fn serve(
     }
     service.manager.stopping();
     service.manager.status("writing everything down".to_owned());
-    // Every connection closes with its task.
-    drop(runtime);
+    // Every connection closes with its task. A name that is looked up, or a disk that is tried, is not waited for: the
+    // data is to be written down first.
+    runtime.shutdown_background();
     let stopped = stop(running, arguments.db_txt());
     match ended {
         Ended::Hopeless { why } => Err(NodeError::Hopeless { why }),

@@ -112,7 +112,7 @@ async fn exchange(
         tokio::select! {
             readable = input.came.readable() => {
                 readable?;
-                serving.turn(|shard, now| input.hear(&mut shard.replica, now));
+                serving.turn(|shard, now| input.hear(&mut shard.replica, now, output));
             }
             () = output.progress() => {}
         }
@@ -145,8 +145,11 @@ impl FollowerInput {
         }
     }
 
-    /// Tells the core what came. Says whether the connection is still of use.
-    pub(super) fn hear(&self, replica: &mut Replica, now: Now) -> bool {
+    /// Tells the core what came. Says whether the connection is still of use; of one that is not, nothing is heard.
+    pub(super) fn hear(&self, replica: &mut Replica, now: Now, output: &FollowerOutput) -> bool {
+        if output.is_closed() || self.failure.borrow().is_some() {
+            return false;
+        }
         match self.try_hear(replica, now) {
             Ok(()) => true,
             Err(error) => {

@@ -81,7 +81,7 @@ impl FollowerLinks {
     /// Tells the core what came, without waiting for the connections' tasks.
     pub(super) fn hear(&self, replica: &mut Replica, now: Now) {
         for OpenLink { input, output, .. } in self.open.values() {
-            if !input.hear(replica, now) {
+            if !input.hear(replica, now, output) {
                 output.close();
             }
         }

@@ -168,8 +168,11 @@ impl PrimaryInput {
         }
     }
 
-    /// Tells the core what came. Says whether the connection is still of use.
+    /// Tells the core what came. Says whether the connection is still of use; of one that is not, nothing is heard.
     fn hear(&self, replica: &mut Replica, now: Now, output: &Outbox) -> bool {
+        if output.is_closed() || self.ended.borrow().is_some() {
+            return false;
+        }
         let ended = match self.came.read() {
             Ok(Found::Some) => return self.tell(replica, now, output),
             Ok(Found::Nothing) => return true,
