@@ -18,8 +18,8 @@ pub struct StorageOptions {
     pub checkpoint_cache_bytes: u64,
     /// A checkpoint is taken when the log has grown by so much since the last. May change.
     pub checkpoint_every_bytes: u64,
-    /// When half of this of the log is not in the checkpoint, appending is slowed down, the more the more it is; at all of
-    /// it to less than what a checkpoint can follow. May change.
+    /// When three quarters of this of the log are not in the checkpoint, appending is slowed down, the more the more it is;
+    /// at all of it to less than what a checkpoint can follow. May change.
     pub checkpoint_behind_max_bytes: u64,
     /// When the file system has less room than this, the log keeps nothing only for followers that were away and
     /// checkpoints are taken sooner; with less than half of it appending is slowed down, too. May change.

@@ -9,10 +9,10 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// While room is tight: slower than a checkpoint is written, and far from nothing.
 const TIGHT_BYTES_PER_MS: u64 = 10_000;
 
-/// The wait for a group of `entries`. From half of `behind_max_bytes` on it grows with what the checkpoint is behind, so
-/// that writers do not stop at some point, but come down to the rate at which it is written, wherever that is.
+/// The wait for a group of `entries`. Over the last quarter of `behind_max_bytes` it grows with what the checkpoint is
+/// behind, so that writers do not stop at some point, but come down to the rate at which it is written, wherever that is.
 pub(crate) fn for_checkpoint(entries: u32, behind_bytes: u64, behind_max_bytes: u64) -> Duration {
-    let free_bytes = behind_max_bytes / 2;
+    let free_bytes = behind_max_bytes / 4 * 3;
     let over_bytes = behind_bytes.saturating_sub(free_bytes);
     if over_bytes == 0 {
         return Duration::ZERO;
@@ -35,12 +35,12 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_wait_grows_from_half_of_the_bound_on() {
+    fn the_wait_grows_over_the_last_quarter_of_the_bound() {
         let wait = |behind| for_checkpoint(100, behind, 1000);
-        assert_eq!(wait(500), Duration::ZERO);
-        assert_eq!(wait(750), CHECKPOINT_ENTRY * 50);
+        assert_eq!(wait(750), Duration::ZERO);
+        assert_eq!(wait(875), CHECKPOINT_ENTRY * 50);
         assert_eq!(wait(1000), CHECKPOINT_ENTRY * 100);
-        assert_eq!(wait(1500), CHECKPOINT_ENTRY * 200);
+        assert_eq!(wait(1250), CHECKPOINT_ENTRY * 200);
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn appending_slows_down_while_the_checkpoint_is_far_behind() {
         handle.append(batch(1, seq, 10_000)).expect("is taken");
         wait_flushed(&events, seq);
         let slowed_down = handle.pulse().slowed_down();
-        assert!(!slowed_down || seq > 8, "too early: {seq}");
+        assert!(!slowed_down || seq > 12, "too early: {seq}");
     }
     assert!(handle.pulse().slowed_down());
     handle.release_below(Seq(40)).expect("is taken");

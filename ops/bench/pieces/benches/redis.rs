@@ -8,17 +8,7 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kv_resp::{Protocol, RequestReader, Taken, Value};
 use kvnode_redis::LIMITS;
-use pieces_bench::{VALUE, key};
-
-fn set(number: u64) -> Vec<u8> {
-    let key = key(number);
-    let mut bytes = format!("*3\r\n$3\r\nSET\r\n${}\r\n", key.len()).into_bytes();
-    bytes.extend_from_slice(&key);
-    bytes.extend_from_slice(format!("\r\n${}\r\n", VALUE.len()).as_bytes());
-    bytes.extend_from_slice(&VALUE);
-    bytes.extend_from_slice(b"\r\n");
-    bytes
-}
+use pieces_bench::{VALUE, redis_set};
 
 fn read_all(mut input: BytesMut) -> u64 {
     let mut reader = RequestReader::new(LIMITS);
@@ -32,7 +22,7 @@ fn read_all(mut input: BytesMut) -> u64 {
 fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("redis request");
     for requests in [1, 16] {
-        let bytes: Vec<u8> = (0..requests).flat_map(set).collect();
+        let bytes: Vec<u8> = (0..requests).flat_map(redis_set).collect();
         assert_eq!(read_all(BytesMut::from(&bytes[..])), requests);
         group.throughput(Throughput::Elements(requests));
         group.bench_function(BenchmarkId::new("read", requests), |bencher| {

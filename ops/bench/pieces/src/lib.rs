@@ -31,6 +31,18 @@ pub fn put(number: u64) -> Command {
     }
 }
 
+/// What a Redis client sends to set a key.
+#[must_use]
+pub fn redis_set(number: u64) -> Vec<u8> {
+    let key = key(number);
+    let mut bytes = format!("*3\r\n$3\r\nSET\r\n${}\r\n", key.len()).into_bytes();
+    bytes.extend_from_slice(&key);
+    bytes.extend_from_slice(format!("\r\n${}\r\n", VALUE.len()).as_bytes());
+    bytes.extend_from_slice(&VALUE);
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
 /// Reads a key.
 #[must_use]
 pub fn get(number: u64) -> Command {
