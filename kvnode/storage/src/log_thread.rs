@@ -241,8 +241,9 @@ impl<F: FnMut(LogEvent)> Worker<F> {
             while let Some(request) = waiting.pop_front() {
                 match request {
                     Request::Append(batch) => {
-                        let group = gather(batch, &mut waiting, self.group_bytes());
-                        self.wait_for_checkpoint(&group);
+                        let behind_bytes = self.behind_bytes();
+                        let group = gather(batch, &mut waiting, self.group_bytes(behind_bytes));
+                        self.wait_for_checkpoint(&group, behind_bytes);
                         self.append(&group);
                         self.sync_beside();
                     }
@@ -265,20 +266,23 @@ impl<F: FnMut(LogEvent)> Worker<F> {
         }
     }
 
-    fn group_bytes(&self) -> usize {
-        if self.room.is_tight() {
+    /// What of the log is not in a checkpoint, as far as one asked for it.
+    fn behind_bytes(&self) -> u64 {
+        let needed_from = self.pulse.needed_from();
+        needed_from.map_or(0, |from| self.reader.bytes_after(Seq(from.0 - 1)))
+    }
+
+    fn group_bytes(&self, behind_bytes: u64) -> usize {
+        let of_room = if self.room.is_tight() {
             TIGHT_GROUP_BYTES
         } else {
             GROUP_BYTES
-        }
+        };
+        slow_down::group_bytes(behind_bytes, self.behind_max_bytes).unwrap_or(of_room)
     }
 
     /// Slows down when the checkpoint is far behind, or further than the disk has room for.
-    fn wait_for_checkpoint(&mut self, group: &[Batch]) {
-        let Some(needed_from) = self.pulse.needed_from() else {
-            return;
-        };
-        let behind_bytes = self.reader.bytes_after(Seq(needed_from.0 - 1));
+    fn wait_for_checkpoint(&mut self, group: &[Batch], behind_bytes: u64) {
         let is_tight = self.room.is_tight() && behind_bytes > self.room_bytes / TIGHT_BEHIND;
         let entries = group.iter().map(|batch| batch.header().count).sum();
         let mut wait = slow_down::for_checkpoint(entries, behind_bytes, self.behind_max_bytes);

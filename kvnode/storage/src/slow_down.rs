@@ -9,10 +9,18 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// While room is tight: slower than a checkpoint is written, and far from nothing.
 const TIGHT_BYTES_PER_MS: u64 = 10_000;
 
+/// What goes into one write and flush while appends wait: no more entries than can be waited for in one go.
+const GROUP_BYTES: usize = 256 << 10;
+
+/// How large a group may be, if it will have to wait.
+pub(crate) fn group_bytes(behind_bytes: u64, behind_max_bytes: u64) -> Option<usize> {
+    (behind_bytes > free_bytes(behind_max_bytes)).then_some(GROUP_BYTES)
+}
+
 /// The wait for a group of `entries`. Over the last quarter of `behind_max_bytes` it grows with what the checkpoint is
 /// behind, so that writers do not stop at some point, but come down to the rate at which it is written, wherever that is.
 pub(crate) fn for_checkpoint(entries: u32, behind_bytes: u64, behind_max_bytes: u64) -> Duration {
-    let free_bytes = behind_max_bytes / 4 * 3;
+    let free_bytes = free_bytes(behind_max_bytes);
     let over_bytes = behind_bytes.saturating_sub(free_bytes);
     if over_bytes == 0 {
         return Duration::ZERO;
@@ -24,6 +32,11 @@ pub(crate) fn for_checkpoint(entries: u32, behind_bytes: u64, behind_max_bytes: 
         .min(PAUSE_MAX)
 }
 
+/// What the checkpoint may be behind without a wait.
+fn free_bytes(behind_max_bytes: u64) -> u64 {
+    behind_max_bytes / 4 * 3
+}
+
 /// The wait for a group of `bytes` while the disk has little room, which the checkpoint has to make.
 pub(crate) fn for_room(bytes: u64) -> Duration {
     Duration::from_micros(bytes.saturating_mul(1000) / TIGHT_BYTES_PER_MS).min(PAUSE_MAX)
@@ -31,7 +44,7 @@ pub(crate) fn for_room(bytes: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECKPOINT_ENTRY, PAUSE_MAX, for_checkpoint, for_room};
+    use super::{CHECKPOINT_ENTRY, PAUSE_MAX, for_checkpoint, for_room, group_bytes};
     use std::time::Duration;
 
     #[test]
@@ -41,6 +54,16 @@ mod tests {
         assert_eq!(wait(875), CHECKPOINT_ENTRY * 50);
         assert_eq!(wait(1000), CHECKPOINT_ENTRY * 100);
         assert_eq!(wait(1250), CHECKPOINT_ENTRY * 200);
+    }
+
+    #[test]
+    fn groups_are_small_while_they_wait() {
+        assert_eq!(group_bytes(750, 1000), None);
+        // A hundred bytes is a small entry in the log.
+        let small = group_bytes(751, 1000).expect("it waits") / 100;
+        let entries = u32::try_from(small).expect("a number of entries");
+        let whole_wait = CHECKPOINT_ENTRY * entries;
+        assert!(whole_wait.abs_diff(PAUSE_MAX) < PAUSE_MAX / 10);
     }
 
     #[test]
