@@ -86,8 +86,9 @@ async fn serve(
     let input = serving.turn(|shard, now| {
         let link = shard.new_link();
         let input = Rc::new(FollowerInput::new(node, link, input));
-        let opened = (Rc::clone(&input), Rc::clone(&output));
-        shard.followers.opened(link, node, opened);
+        shard
+            .followers
+            .opened(Rc::clone(&input), Rc::clone(&output));
         shard.replica.handle(now, Input::FollowerUp { node, link });
         input
     });
@@ -116,21 +117,18 @@ async fn exchange(
             }
             () = output.progress() => {}
         }
-        if let Some(error) = input.failure.take() {
-            return Err(error);
-        }
     }
-    Ok(())
+    input.failure.take().map_or(Ok(()), Err)
 }
 
 /// What a follower says over one connection.
 #[derive(Debug)]
 pub(super) struct FollowerInput {
-    node: NodeId,
-    link: LinkId,
+    pub(super) node: NodeId,
+    pub(super) link: LinkId,
     came: PeerInput,
     answered: Cell<bool>,
-    /// Why nothing more is heard, for the connection's task.
+    /// Why the connection was closed, for its task.
     failure: RefCell<Option<LinkError>>,
 }
 
@@ -145,17 +143,14 @@ impl FollowerInput {
         }
     }
 
-    /// Tells the core what came. Says whether the connection is still of use; of one that is not, nothing is heard.
-    pub(super) fn hear(&self, replica: &mut Replica, now: Now, output: &FollowerOutput) -> bool {
-        if output.is_closed() || self.failure.borrow().is_some() {
-            return false;
+    /// Tells the core what came. Of a connection that is closed nothing is heard; one of no more use is closed.
+    pub(super) fn hear(&self, replica: &mut Replica, now: Now, output: &FollowerOutput) {
+        if output.is_closed() {
+            return;
         }
-        match self.try_hear(replica, now) {
-            Ok(()) => true,
-            Err(error) => {
-                self.failure.replace(Some(error));
-                false
-            }
+        if let Err(error) = self.try_hear(replica, now) {
+            self.failure.replace(Some(error));
+            output.close();
         }
     }
 

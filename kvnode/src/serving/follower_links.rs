@@ -34,7 +34,6 @@ impl Drop for Keeper {
 
 #[derive(Debug)]
 struct OpenLink {
-    node: NodeId,
     input: Rc<FollowerInput>,
     output: Rc<FollowerOutput>,
 }
@@ -44,7 +43,7 @@ impl FollowerLinks {
     pub(super) fn keep(&mut self, followers: &[NodeId], serving: &Weak<Serving>) {
         self.keepers.retain(|node, _| followers.contains(node));
         self.open.retain(|_, link| {
-            let kept = followers.contains(&link.node);
+            let kept = followers.contains(&link.input.node);
             if !kept {
                 link.output.close();
             }
@@ -60,18 +59,8 @@ impl FollowerLinks {
         }
     }
 
-    pub(super) fn opened(
-        &mut self,
-        link: LinkId,
-        node: NodeId,
-        (input, output): (Rc<FollowerInput>, Rc<FollowerOutput>),
-    ) {
-        let opened = OpenLink {
-            node,
-            input,
-            output,
-        };
-        self.open.insert(link, opened);
+    pub(super) fn opened(&mut self, input: Rc<FollowerInput>, output: Rc<FollowerOutput>) {
+        self.open.insert(input.link, OpenLink { input, output });
     }
 
     pub(super) fn closed(&mut self, link: LinkId) {
@@ -80,10 +69,8 @@ impl FollowerLinks {
 
     /// Tells the core what came, without waiting for the connections' tasks.
     pub(super) fn hear(&self, replica: &mut Replica, now: Now) {
-        for OpenLink { input, output, .. } in self.open.values() {
-            if !input.hear(replica, now, output) {
-                output.close();
-            }
+        for OpenLink { input, output } in self.open.values() {
+            input.hear(replica, now, output);
         }
     }
 

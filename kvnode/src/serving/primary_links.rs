@@ -55,9 +55,7 @@ impl PrimaryLinks {
     /// Tells the core what came, without waiting for the connections' tasks.
     pub(super) fn hear(&self, replica: &mut Replica, now: Now) {
         for OpenLink { input, output } in self.open.values() {
-            if !input.hear(replica, now, output) {
-                output.close();
-            }
+            input.hear(replica, now, output);
         }
     }
 
@@ -132,9 +130,6 @@ async fn exchange(
     output: &Outbox,
 ) -> Result<(), PrimaryLinkError> {
     while !output.is_closed() {
-        if let Some(ended) = input.ended.take() {
-            return ended;
-        }
         tokio::select! {
             readable = input.came.readable() => {
                 readable.map_err(LinkError::from)?;
@@ -143,7 +138,7 @@ async fn exchange(
             _ = output.progress() => {}
         }
     }
-    input.ended.take().unwrap_or(Ok(()))
+    input.failure.take().map_or(Ok(()), Err)
 }
 
 /// What a primary says over one connection.
@@ -153,8 +148,8 @@ struct PrimaryInput {
     link: LinkId,
     came: PeerInput,
     pieces: RefCell<PieceAssembly>,
-    /// How it ended, for the connection's task.
-    ended: RefCell<Option<Result<(), PrimaryLinkError>>>,
+    /// Why the connection was closed, for its task.
+    failure: RefCell<Option<PrimaryLinkError>>,
 }
 
 impl PrimaryInput {
@@ -164,34 +159,33 @@ impl PrimaryInput {
             link,
             came,
             pieces: RefCell::default(),
-            ended: RefCell::default(),
+            failure: RefCell::default(),
         }
     }
 
-    /// Tells the core what came. Says whether the connection is still of use; of one that is not, nothing is heard.
-    fn hear(&self, replica: &mut Replica, now: Now, output: &Outbox) -> bool {
-        if output.is_closed() || self.ended.borrow().is_some() {
-            return false;
+    /// Tells the core what came. Of a connection that is closed nothing is heard; one that ended is closed.
+    fn hear(&self, replica: &mut Replica, now: Now, output: &Outbox) {
+        if output.is_closed() {
+            return;
         }
-        let ended = match self.came.read() {
-            Ok(Found::Some) => return self.tell(replica, now, output),
-            Ok(Found::Nothing) => return true,
-            Ok(Found::End) => Ok(()),
-            Err(error) => Err(LinkError::from(error).into()),
-        };
-        self.ended.replace(Some(ended));
-        false
+        match self.came.read() {
+            Ok(Found::Some) => self.tell(replica, now, output),
+            Ok(Found::Nothing) => {}
+            Ok(Found::End) => output.close(),
+            Err(error) => self.fail(LinkError::from(error).into(), output),
+        }
     }
 
-    /// Tells the core what was read. Says whether the connection is still of use.
-    fn tell(&self, replica: &mut Replica, now: Now, output: &Outbox) -> bool {
-        match self.try_tell(replica, now, output) {
-            Ok(()) => true,
-            Err(error) => {
-                self.ended.replace(Some(Err(error)));
-                false
-            }
+    /// Tells the core what was read.
+    fn tell(&self, replica: &mut Replica, now: Now, output: &Outbox) {
+        if let Err(error) = self.try_tell(replica, now, output) {
+            self.fail(error, output);
         }
+    }
+
+    fn fail(&self, error: PrimaryLinkError, output: &Outbox) {
+        self.failure.replace(Some(error));
+        output.close();
     }
 
     fn try_tell(
