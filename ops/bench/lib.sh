@@ -141,6 +141,9 @@ in_playground() {
         fail "the measurements in a cluster failed"
 }
 
+# Keeps results that come in, and shows them.
+keep() { tee -a "$KV_BENCH_RESULTS/results.jsonl" >&2; }
+
 # Runs the load generator, and keeps what it printed.
 measure() {
     local line

@@ -45,7 +45,7 @@ pub use link::{Link, client_hello};
 pub use load::Load;
 pub use log_tail::LogTail;
 pub use manager::Manager;
-pub use open_files::raise_open_files;
+pub use open_files::clients_that_fit;
 pub use programs::Program;
 pub use proxy::Proxy;
 pub use recorder::{Recorder, Recording, Way};

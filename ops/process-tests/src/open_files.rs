@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Asks for as many open files as the system allows; says how many this process may have then.
-pub fn raise_open_files() -> usize {
+fn raise_open_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -16,4 +16,14 @@ pub fn raise_open_files() -> usize {
     current.map_or(usize::MAX, |files| {
         usize::try_from(files).unwrap_or(usize::MAX)
     })
+}
+
+/// How many of so many clients a node takes: what it keeps for its data and other connections, it keeps out of the
+/// same limit. Says so when it is fewer.
+pub fn clients_that_fit(wanted: usize) -> usize {
+    let fit = raise_open_files().saturating_sub(1024) / 4 * 3;
+    if fit < wanted {
+        eprintln!("only {fit} clients: the system allows no more open files");
+    }
+    fit.min(wanted)
 }

@@ -4,23 +4,17 @@
 
 use std::hint::black_box;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kv_common::batch::{Batch, BatchBuilder};
-use kv_common::entry::{Change, EntryBody};
-use kv_common::id::{Epoch, Seq};
+use kv_common::batch::Batch;
 use kv_common::message::client::ClientToNode;
 use kv_net::{encode_frame, take_frame};
-use pieces_bench::{VALUE, key, put};
+use pieces_bench::{batch, put_request};
 
 const FRAME_MAX_BYTES: usize = 1 << 20;
 
 fn frames(criterion: &mut Criterion) {
-    let request = ClientToNode::Request {
-        id: 1,
-        stamp: None,
-        command: put(1),
-    };
+    let request = put_request();
     let mut frame = BytesMut::new();
     encode_frame(&request, FRAME_MAX_BYTES, &mut frame).expect("it fits");
     let mut group = criterion.benchmark_group("frame");
@@ -39,21 +33,6 @@ fn frames(criterion: &mut Criterion) {
         bencher.iter_batched(|| frame.clone(), take, BatchSize::SmallInput);
     });
     group.finish();
-}
-
-fn batch(entries: u64) -> Batch {
-    let mut builder = BatchBuilder::new(Epoch(1), Seq(1));
-    for number in 0..entries {
-        builder.push(&EntryBody::Changes {
-            request: None,
-            changes: vec![Change::Put {
-                key: key(number),
-                value: Bytes::from_static(&VALUE),
-                expires_at: None,
-            }],
-        });
-    }
-    builder.close(Seq(0))
 }
 
 fn batches(criterion: &mut Criterion) {

@@ -7,7 +7,11 @@ mod alone;
 pub use alone::PrimaryAlone;
 
 use bytes::Bytes;
+use kv_common::batch::{Batch, BatchBuilder};
 use kv_common::command::{Command, PutCondition};
+use kv_common::entry::{Change, EntryBody};
+use kv_common::id::{Epoch, Seq};
+use kv_common::message::client::ClientToNode;
 
 /// Keys that the benchmarks use in turn: more than caches hold.
 pub const KEYS: u64 = 1 << 18;
@@ -29,6 +33,33 @@ pub fn put(number: u64) -> Command {
         expiry: None,
         condition: PutCondition::Always,
     }
+}
+
+/// What a native client sends to set a key.
+#[must_use]
+pub fn put_request() -> ClientToNode {
+    ClientToNode::Request {
+        id: 1,
+        stamp: None,
+        command: put(1),
+    }
+}
+
+/// A batch of so many entries, each of which sets a key.
+#[must_use]
+pub fn batch(entries: u64) -> Batch {
+    let mut builder = BatchBuilder::new(Epoch(1), Seq(1));
+    for number in 0..entries {
+        builder.push(&EntryBody::Changes {
+            request: None,
+            changes: vec![Change::Put {
+                key: key(number),
+                value: Bytes::from_static(&VALUE),
+                expires_at: None,
+            }],
+        });
+    }
+    builder.close(Seq(0))
 }
 
 /// What a Redis client sends to set a key.

@@ -26,7 +26,7 @@ fn with_everysec(nodes: usize) -> ClusterOptions {
 }
 
 #[test]
-fn a_primary_that_had_not_written_everything_loses_nothing_that_others_have() {
+fn a_killed_primary_that_does_not_flush_loses_nothing_and_comes_back() {
     let mut cluster = Cluster::start(with_everysec(3));
     for seed in 1..=2 {
         kill_the_primary_under_load(&mut cluster, seed);
@@ -40,7 +40,7 @@ fn a_single_node_loses_nothing_when_it_is_killed_even_if_it_does_not_flush() {
         let value = round.to_string();
         let mut client = RespConnection::connect(&cluster.redis_address("node-1"));
         assert_eq!(client.ask(&["SET", "newest", &value]), "+OK");
-        // At once: in some milliseconds the log would have it anyway.
+        // At once, before anything that is written behind the answer could be.
         cluster.kill_node("node-1");
         cluster.start_node("node-1");
         cluster.wait_for_in_sync(1);

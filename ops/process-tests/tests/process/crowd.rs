@@ -1,6 +1,6 @@
 //! Clients that come in thousands: they wait for each other, the cluster does not wait for them.
 
-use process_tests::{Cluster, RespConnection};
+use process_tests::{Cluster, RespConnection, clients_that_fit};
 
 /// A turn of each keeps a node busy for longer than other nodes may be silent.
 const CLIENTS: usize = 2_000;
@@ -10,12 +10,7 @@ const REQUESTS_OF_EACH: usize = 100;
 fn expect_crowd_to_be_served(cluster: &Cluster, node: &str, expected: &str) {
     let before = cluster.wait_for_in_sync(3);
     let address = cluster.redis_address(node);
-    // What a node keeps for its data and other connections, it keeps out of the same limit.
-    let room = process_tests::raise_open_files().saturating_sub(1024) / 4 * 3;
-    let clients = room.clamp(100, CLIENTS);
-    if clients < CLIENTS {
-        eprintln!("only {clients} clients: the system allows no more open files");
-    }
+    let clients = clients_that_fit(CLIENTS).max(100);
     let mut crowd: Vec<RespConnection> = (0..clients)
         .map(|_| RespConnection::connect(&address))
         .collect();

@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use process_tests::{Cluster, RespConnection};
+use process_tests::{Cluster, RespConnection, clients_that_fit};
 
 /// What a node that holds little has in memory at most, whatever its Redis clients do: 1 GiB of what they do not
 /// read, 1 GiB of what they do not finish, and half of that for all else.
@@ -217,12 +217,7 @@ fn what_is_listened_to_is_bounded() {
 #[test]
 fn ten_thousand_idle_clients_keep_nobody_out() {
     let mut node = Node::start();
-    // What a node keeps for its data and other connections, it keeps out of the same limit.
-    let room = process_tests::raise_open_files().saturating_sub(1024) / 4 * 3;
-    let count = room.min(10_000) - 10;
-    if count < 9_990 {
-        eprintln!("only {count} idle clients: the system allows no more open files");
-    }
+    let count = clients_that_fit(10_000) - 10;
     let mut idle: Vec<RespConnection> = Vec::new();
     for number in 0..count {
         let mut client = node.connect();

@@ -5,15 +5,13 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use bytes::{Bytes, BytesMut};
-use kv_common::batch::BatchBuilder;
 use kv_common::command::Command;
-use kv_common::entry::{Change, EntryBody};
-use kv_common::id::{Epoch, Seq};
+use kv_common::id::Seq;
 use kv_common::message::client::ClientToNode;
 use kv_net::{encode_frame, take_frame};
 use kv_resp::{Protocol, RequestReader, Value};
 use kvnode_redis::LIMITS;
-use pieces_bench::{PrimaryAlone, Scattered, VALUE, get, key, put, redis_set};
+use pieces_bench::{PrimaryAlone, Scattered, VALUE, batch, get, put, put_request, redis_set};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,26 +35,27 @@ type Piece = Box<dyn FnMut() -> bool>;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [name, operations] = &words[..] else {
+    let Some((mut piece, times)) = asked(&words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let at_once = name.rsplit('-').next().and_then(|last| last.parse().ok());
-    let (Some(at_once), Ok(operations)) = (at_once, operations.parse::<u64>()) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
-    let Some(mut piece) = piece(name, at_once) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
-    for _ in 0..operations / at_once {
+    for _ in 0..times {
         if !piece() {
-            eprintln!("one-piece: {name} does not work");
+            eprintln!("one-piece: it does not work");
             return ExitCode::FAILURE;
         }
     }
     ExitCode::SUCCESS
+}
+
+/// The piece that is asked for, and how often it is to be done.
+fn asked(words: &[String]) -> Option<(Piece, u64)> {
+    let [name, operations] = words else {
+        return None;
+    };
+    let at_once = name.rsplit('-').next()?.parse().ok()?;
+    let operations: u64 = operations.parse().ok()?;
+    Some((piece(name, at_once)?, operations / at_once))
 }
 
 fn piece(name: &str, at_once: u64) -> Option<Piece> {
@@ -66,7 +65,7 @@ fn piece(name: &str, at_once: u64) -> Option<Piece> {
         "frame-request-1" => frame(),
         "core-put-1" | "core-put-16" => core(at_once, put),
         "core-get-1" | "core-get-16" => core(at_once, get),
-        "batch-128" => batch(at_once),
+        "batch-128" => encoded_batch(at_once),
         _ => return None,
     })
 }
@@ -92,11 +91,7 @@ fn redis_reply() -> Piece {
 }
 
 fn frame() -> Piece {
-    let request = ClientToNode::Request {
-        id: 1,
-        stamp: None,
-        command: put(1),
-    };
+    let request = put_request();
     let mut bytes = BytesMut::with_capacity(4096);
     Box::new(move || {
         encode_frame(black_box(&request), FRAME_MAX_BYTES, &mut bytes).is_ok()
@@ -119,19 +114,6 @@ fn core(at_once: u64, command: fn(u64) -> Command) -> Piece {
     })
 }
 
-fn batch(entries: u64) -> Piece {
-    Box::new(move || {
-        let mut builder = BatchBuilder::new(Epoch(1), Seq(1));
-        for number in 0..entries {
-            builder.push(&EntryBody::Changes {
-                request: None,
-                changes: vec![Change::Put {
-                    key: key(number),
-                    value: Bytes::from_static(&VALUE),
-                    expires_at: None,
-                }],
-            });
-        }
-        black_box(builder.close(Seq(0))).last() == Seq(entries)
-    })
+fn encoded_batch(entries: u64) -> Piece {
+    Box::new(move || black_box(batch(black_box(entries))).last() == Seq(entries))
 }
